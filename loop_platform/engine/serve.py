@@ -1,0 +1,101 @@
+"""Serves one engine slot: vLLM's OpenAI server on what the slot's assignment names.
+
+    python -m loop_platform.engine.serve --assignment engines/a.json
+
+The weights answer under their release's name alone, so a caller can never get the bare model for a
+release. The server and the processes that it spawns die with their parents.
+"""
+
+import argparse
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+from loop_platform.engine.assignment import Assignment, read
+from loop_platform.engine.lifetime import die_with_parent
+
+SERVER = "vllm.entrypoints.openai.api_server"
+
+
+def arguments(assignment: Assignment, *, gpu: bool) -> list[str]:
+    """vLLM's command line for an assignment."""
+    line = [
+        *("--model", assignment.weights_path),
+        *("--served-model-name", assignment.release),
+        *("--host", assignment.host),
+        *("--port", str(assignment.port)),
+        *("--dtype", dtype(assignment, gpu=gpu)),
+        *("--max-model-len", str(assignment.max_model_len)),
+        # Sampling defaults are the caller's business, not those of a file beside the weights.
+        *("--generation-config", "vllm"),
+        "--enable-prefix-caching",
+        "--disable-uvicorn-access-log",
+        "--no-enable-log-requests",
+    ]
+    if not gpu:
+        line += ["--max-num-seqs", "32", "--max-num-batched-tokens", "2048", "--enforce-eager"]
+    if assignment.serving == "adapter":
+        line += ["--enable-lora", "--max-lora-rank", str(assignment.max_rank)]
+        if assignment.adapters:
+            named = (f"{release}={path}" for release, path in assignment.adapters.items())
+            line += ["--lora-modules", *named]
+    return line
+
+
+def dtype(assignment: Assignment, *, gpu: bool) -> str:
+    if assignment.dtype != "auto":
+        return assignment.dtype
+    return "bfloat16"
+
+
+def environment(assignment: Assignment, *, gpu: bool) -> dict[str, str]:
+    """Variables that vLLM reads at import."""
+    variables = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if Path(assignment.weights_path).is_dir():
+        variables |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if assignment.serving == "adapter":
+        variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
+    if not gpu:
+        variables["VLLM_CPU_KVCACHE_SPACE"] = str(assignment.kv_cache_gib)
+        variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        if assignment.threads is not None:
+            variables["OMP_NUM_THREADS"] = str(assignment.threads)
+    return variables
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA device is there, without the seconds that importing torch takes."""
+    return Path("/dev/nvidia0").exists()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--assignment", type=Path, required=True)
+    options = parser.parse_args()
+    try:
+        assignment = read(options.assignment)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    gpu = has_gpu()
+    os.environ.update(environment(assignment, gpu=gpu))
+    die_with_parent()
+    sys.argv = [SERVER, *arguments(assignment, gpu=gpu)]
+    runpy.run_module(SERVER, run_name="__main__")
+    return 0
+
+
+# vLLM spawns its engine process, which imports this module as `__mp_main__`: without this it would
+# outlive a server that was killed.
+if multiprocessing.parent_process() is not None:
+    die_with_parent(signal.SIGKILL)
+
+if __name__ == "__main__":
+    sys.exit(main())
