@@ -266,6 +266,8 @@ trials = sa.Table(
     sa.Column("planned", sa.Integer, nullable=False),
     _at("started_at"),
     _at("ended_at", nullable=True),
+    sa.Column("verdict", sa.Text),  # passed | failed | not known; null while it runs
+    sa.Column("evidence", JSONB),  # what a person sees who decides on it
 )
 
 # Counts that the gateway workers add to once a second: the guardrails look here.

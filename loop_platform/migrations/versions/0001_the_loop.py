@@ -334,6 +334,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("verdict", sa.Text(), nullable=True),
+        sa.Column("evidence", JSONB(), nullable=True),
         sa.ForeignKeyConstraint(
             ["release"],
             ["releases.release"],
