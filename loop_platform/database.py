@@ -59,7 +59,10 @@ segment_hours = sa.Table(
     metadata,
     sa.Column("segment_id", sa.Text, sa.ForeignKey("segments.segment_id"), primary_key=True),
     sa.Column("hour", sa.Text, primary_key=True),
+    # Every telemetry asset has its part: sensors look at the unsettled few alone.
+    sa.Column("settled", sa.Boolean, nullable=False, server_default="false"),
     sa.Index("segment_hours_hour", "hour"),
+    sa.Index("segment_hours_unsettled", "hour", postgresql_where=sa.text("NOT settled")),
 )
 
 # Immutable Parquet made of one segment for one hour of one asset, `telemetry/calls`,
@@ -75,6 +78,29 @@ parts = sa.Table(
     sa.Column("corrupt", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("compacted", sa.Boolean, nullable=False, server_default="false"),
     _at("created_at"),
+)
+
+# How many calls a segment brought, so that sensors count without opening a file.
+call_counts = sa.Table(
+    "call_counts",
+    metadata,
+    sa.Column("segment_id", sa.Text, primary_key=True),
+    sa.Column("hour", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    _at("counted_at"),
+    sa.Index("call_counts_release", "release", "route"),
+    sa.Index("call_counts_task", "task", "route", "counted_at"),
+)
+
+# Files that compaction replaced, kept a while for those who are reading them.
+superseded_files = sa.Table(
+    "superseded_files",
+    metadata,
+    sa.Column("path", sa.Text, primary_key=True),
+    _at("superseded_at"),
 )
 
 # monitoring
@@ -106,6 +132,7 @@ review_items = sa.Table(
     sa.Column("release", sa.Text),
     sa.Column("cluster", sa.Text, nullable=False),
     sa.Column("embedding", ARRAY(sa.REAL)),
+    sa.Column("harm", sa.Double, nullable=False),  # what the four mean: defs/review/ranking.py
     sa.Column("impact", sa.Double, nullable=False),
     sa.Column("novelty", sa.Double, nullable=False),
     sa.Column("uncertainty", sa.Double, nullable=False),

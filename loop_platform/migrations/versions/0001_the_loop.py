@@ -29,6 +29,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("key_hash"),
     )
     op.create_table(
+        "call_counts",
+        sa.Column("segment_id", sa.Text(), nullable=False),
+        sa.Column("hour", sa.Text(), nullable=False),
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "counted_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("segment_id", "hour", "task", "release", "route"),
+    )
+    op.create_index("call_counts_release", "call_counts", ["release", "route"], unique=False)
+    op.create_index(
+        "call_counts_task", "call_counts", ["task", "route", "counted_at"], unique=False
+    )
+    op.create_table(
         "cycles",
         sa.Column("cycle", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -116,6 +136,7 @@ def upgrade() -> None:
         sa.Column("release", sa.Text(), nullable=True),
         sa.Column("cluster", sa.Text(), nullable=False),
         sa.Column("embedding", postgresql.ARRAY(sa.REAL()), nullable=True),
+        sa.Column("harm", sa.Double(), nullable=False),
         sa.Column("impact", sa.Double(), nullable=False),
         sa.Column("novelty", sa.Double(), nullable=False),
         sa.Column("uncertainty", sa.Double(), nullable=False),
@@ -170,6 +191,17 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.PrimaryKeyConstraint("segment_id"),
+    )
+    op.create_table(
+        "superseded_files",
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column(
+            "superseded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("path"),
     )
     op.create_table(
         "decisions",
@@ -314,6 +346,7 @@ def upgrade() -> None:
         "segment_hours",
         sa.Column("segment_id", sa.Text(), nullable=False),
         sa.Column("hour", sa.Text(), nullable=False),
+        sa.Column("settled", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
             ["segment_id"],
             ["segments.segment_id"],
@@ -321,6 +354,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("segment_id", "hour"),
     )
     op.create_index("segment_hours_hour", "segment_hours", ["hour"], unique=False)
+    op.create_index(
+        "segment_hours_unsettled",
+        "segment_hours",
+        ["hour"],
+        unique=False,
+        postgresql_where=sa.text("NOT settled"),
+    )
     op.create_table(
         "trials",
         sa.Column("release", sa.Text(), nullable=False),
@@ -370,6 +410,11 @@ def downgrade() -> None:
     op.drop_index("cycle_corrections_feedback", table_name="cycle_corrections")
     op.drop_table("cycle_corrections")
     op.drop_table("trials")
+    op.drop_index(
+        "segment_hours_unsettled",
+        table_name="segment_hours",
+        postgresql_where=sa.text("NOT settled"),
+    )
     op.drop_index("segment_hours_hour", table_name="segment_hours")
     op.drop_table("segment_hours")
     op.drop_table("routes")
@@ -381,6 +426,7 @@ def downgrade() -> None:
     op.drop_table("engine_slots")
     op.drop_index("decisions_item", table_name="decisions")
     op.drop_table("decisions")
+    op.drop_table("superseded_files")
     op.drop_table("segments")
     op.drop_table("route_counters")
     op.drop_index("review_items_queue", table_name="review_items")
@@ -389,4 +435,7 @@ def downgrade() -> None:
     op.drop_table("parts")
     op.drop_table("drift_verdicts")
     op.drop_table("cycles")
+    op.drop_index("call_counts_task", table_name="call_counts")
+    op.drop_index("call_counts_release", table_name="call_counts")
+    op.drop_table("call_counts")
     op.drop_table("api_keys")

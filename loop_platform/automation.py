@@ -1,0 +1,23 @@
+"""What starts runs: one condition for assets, and what every sensor needs to know."""
+
+import dagster as dg
+
+# `eager` alone passes over failed blocking checks of upstream runs.
+when_clean = (
+    dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+).with_label("when_clean")
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.MANAGED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def runs_in_flight(context: dg.SensorEvaluationContext) -> int:
+    """How many runs that this sensor asked for are not finished."""
+    tags = {"dagster/sensor_name": context.sensor_name}
+    return context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=_UNFINISHED))
