@@ -15,7 +15,14 @@ import sqlalchemy as sa
 from loop_platform.database import move_requests
 from loop_platform.release import registry
 from loop_platform.release.registry import Evidence
-from loop_platform.release.states import State
+from loop_platform.release.states import RefusedError, State
+
+_NEXT_STEP = {
+    State.SHADOW: State.CANARY,
+    State.CANARY: State.CHAMPION,
+    State.RETIRED: State.CHAMPION,
+    State.ROLLED_BACK: State.CHAMPION,
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,23 @@ def request_move(
         evidence=dict(evidence),
     )
     return int(connection.execute(statement.returning(move_requests.c.request_id)).scalar_one())
+
+
+def promote(connection: sa.Connection, release: str, *, actor: str, reason: str) -> int:
+    """Ask for a release's next step towards production, as a person does who looked at its
+    evidence: out of the shadow into the canary, out of the canary to everyone.
+
+    Raises:
+        UnknownReleaseError: there is no such release.
+        RefusedError: its next step is not a person's to take.
+    """
+    state = registry.find(connection, release).state
+    if state not in _NEXT_STEP:
+        takes = ", ".join(_NEXT_STEP)
+        raise RefusedError(f"release {release!r} is {state}: only a release in {takes} is promoted")
+    return request_move(
+        connection, release, _NEXT_STEP[state], actor=actor, reason=reason, evidence={}
+    )
 
 
 def outcome(connection: sa.Connection, request_id: int) -> Outcome:

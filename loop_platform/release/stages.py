@@ -1,0 +1,125 @@
+"""What the controller does by itself with a release in trial: begin its shadow, end it when a
+guardrail breaks, when a stage takes too long, or when a drill got through the gates.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from loop_platform.records import Route
+from loop_platform.release import guardrails, machine, registry, routes, slots, trials
+from loop_platform.release.registry import Evidence, Release
+from loop_platform.release.states import IN_TRIAL, RefusedError, State
+from loop_platform.settings import Settings
+
+ACTOR = "controller"
+
+_PLANNED = {State.SHADOW: "shadow_pairs", State.CANARY: "canary_calls"}
+
+
+def enter(
+    connection: sa.Connection,
+    release: Release,
+    stage: State,
+    settings: Settings,
+    *,
+    actor: str,
+    reason: str,
+    evidence: Evidence,
+) -> None:
+    """Move a release into `shadow` or `canary` and fix how many pairs or calls decide.
+
+    Raises:
+        RefusedError: the state machine has no such move, or there is nothing to compare with.
+    """
+    champion = registry.champion(connection)
+    if champion is None:
+        raise RefusedError(f"release {release.release!r} has no champion to be compared with")
+    planned: int = getattr(settings.gates, _PLANNED[stage])
+    facts = {**evidence, "planned": planned, "champion": champion.release}
+    machine.move(connection, release.release, stage, actor=actor, reason=reason, evidence=facts)
+    trials.begin(connection, release.release, stage, champion=champion.release, planned=planned)
+
+
+def stop_drill(connection: sa.Connection, release: Release, evidence: Evidence) -> None:
+    """A drill is bad on purpose: one that reaches the canary shows gates that let it through."""
+    machine.move(
+        connection,
+        release.release,
+        State.REJECTED,
+        actor=ACTOR,
+        reason="ALARM: the drill passed the gates; it is stopped before anyone is exposed to it",
+        evidence={**evidence, "alarm": True},
+    )
+
+
+def advance(connection: sa.Connection, settings: Settings) -> None:
+    """Look at every release in trial once."""
+    for release in registry.in_states(connection, IN_TRIAL):
+        ending = _ending(connection, release, settings)
+        if ending is not None:
+            reason, evidence = ending
+            machine.move(
+                connection,
+                release.release,
+                State.REJECTED,
+                actor=ACTOR,
+                reason=reason,
+                evidence=evidence,
+            )
+        elif release.state is State.EVALUATED and not routes.paused(connection):
+            enter(
+                connection,
+                release,
+                State.SHADOW,
+                settings,
+                actor=ACTOR,
+                reason="it passed the offline gates",
+                evidence={},
+            )
+
+
+def _ending(
+    connection: sa.Connection, release: Release, settings: Settings
+) -> tuple[str, Evidence] | None:
+    """Why a release has to go now, with the evidence."""
+    if release.state in (State.SHADOW, State.CANARY):
+        return _trial_ending(connection, release, settings)
+    slot = slots.serving(connection, release.release)
+    if release.state is not State.REGISTERED or slot is None:
+        return None
+    waited = _seconds_since(connection, slot.since)
+    limit = settings.engine.start_timeout_s
+    if not slot.ready and waited > limit:
+        return f"its engine did not serve it within {limit:g} s", {"waited_s": waited}
+    if waited > settings.gates.stage_timeout_s + limit:
+        return _too_late("the offline evaluation", settings), {"waited_s": waited}
+    return None
+
+
+def _trial_ending(
+    connection: sa.Connection, release: Release, settings: Settings
+) -> tuple[str, Evidence] | None:
+    trial = trials.find(connection, release.release, release.state)
+    if trial is None:
+        return f"it is in {release.state} without a plan", {}
+    route: Route = "canary" if release.state is State.CANARY else "shadow"
+    counted = guardrails.counts(connection, release.release, route, trial.started_at)
+    evidence = {route: counted.as_evidence(), "planned": trial.planned}
+    sentence = guardrails.broken(counted, settings.gates)
+    if sentence is not None:
+        return f"guardrail in {release.state}: {sentence}", evidence
+    running = trial.verdict is None
+    if running and _seconds_since(connection, trial.started_at) > settings.gates.stage_timeout_s:
+        seen = f"{counted.calls} of {trial.planned} calls came"
+        return f"{_too_late(release.state, settings)}: {seen}", evidence
+    return None
+
+
+def _too_late(what: str, settings: Settings) -> str:
+    return f"{what} took longer than {settings.gates.stage_timeout_s:g} s"
+
+
+def _seconds_since(connection: sa.Connection, moment: datetime) -> float:
+    elapsed = sa.extract("epoch", sa.func.clock_timestamp() - sa.literal(moment))
+    return float(connection.execute(sa.select(elapsed)).scalar_one())
