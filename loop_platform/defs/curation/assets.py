@@ -1,0 +1,84 @@
+"""The corrections of a cycle: screened, capped, split."""
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+from loop_platform.database import cycle_corrections
+from loop_platform.database import cycles as cycles_table
+from loop_platform.defs.curation.accepted import accepted, trained_before
+from loop_platform.defs.curation.screen import curated
+from loop_platform.defs.resources import LoopResource
+from loop_platform.partitions import cycles
+from loop_platform.validators import validators
+
+CORRECTIONS = dg.AssetKey(["curation", "corrections"])
+
+SPLITS = ("train", "heldout", "quarantine", "deferred")
+
+
+@dg.asset(
+    key=CORRECTIONS,
+    group_name="curation",
+    partitions_def=cycles,
+    deps=[
+        dg.AssetDep(["review", "candidates"], partition_mapping=dg.AllPartitionMapping()),
+    ],
+    kinds={"polars", "postgres", "greatexpectations"},
+    owners=["team:loop"],
+)
+def corrections(
+    context: dg.AssetExecutionContext, loop: LoopResource
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """What people corrected: to train on, to test on, and, with the reason, what to keep out."""
+    cycle = context.partition_key
+    with loop.database.connect() as connection:
+        drilled = connection.scalar(
+            sa.select(cycles_table.c.drill_of).where(cycles_table.c.cycle == cycle)
+        )
+        rows = accepted(connection, cycle)
+        trained = np.asarray(trained_before(connection, cycle), dtype=np.float32)
+    if drilled is not None:
+        frame = loop.lake.read(f"curation/corrections/{drilled}.parquet")
+    else:
+        known = validators(loop.settings.validators)
+        frame = curated(rows, loop.settings.curation, known, trained)
+    with loop.database.begin() as connection:
+        _record(connection, cycle, frame)
+    return dg.MaterializeResult(value=frame, metadata=_metadata(frame, drilled))
+
+
+def _record(connection: sa.Connection, cycle: str, frame: pl.DataFrame) -> None:
+    """The lineage, in place of what an earlier run of this cycle recorded."""
+    connection.execute(sa.delete(cycle_corrections).where(cycle_corrections.c.cycle == cycle))
+    lineage = frame.select("decision_id", "feedback_id", "contributor", "split", "reason")
+    rows = lineage.with_columns(cycle=pl.lit(cycle)).to_dicts()
+    if rows:
+        connection.execute(sa.insert(cycle_corrections), rows)
+
+
+def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, object]:
+    counts = {split: frame.filter(pl.col("split") == split).height for split in SPLITS}
+    by_cluster = (
+        frame.group_by("task", "cluster", "split")
+        .len()
+        .pivot("split", index=["task", "cluster"], values="len")
+        .fill_null(0)
+        .sort("task", "cluster")
+    )
+    reasons = frame.drop_nulls("reason").group_by("split", "reason").len().sort("split", "reason")
+    return {
+        "dagster/row_count": frame.height,
+        **counts,
+        "contributors": frame["contributor"].n_unique(),
+        "rows of": f"cycle {drilled}" if drilled else "this cycle",
+        "why kept out": dg.MetadataValue.md(_table(reasons)),
+        "failure modes": dg.MetadataValue.md(_table(by_cluster)),
+    }
+
+
+def _table(frame: pl.DataFrame) -> str:
+    """As Markdown; counts and names alone, never what people wrote."""
+    head = f"| {' | '.join(frame.columns)} |\n|{' --- |' * frame.width}\n"
+    return head + "\n".join(f"| {' | '.join(map(str, row))} |" for row in frame.iter_rows())

@@ -1,0 +1,119 @@
+"""Training and held-out rows, so that no near-duplicate crosses. Deterministic: no seed, no clock.
+
+Rows that are near-duplicates, or of one conversation, form groups, and a group goes whole to one
+side. Likeness chains: where groups too large for the held-out side leave it short of its share, it
+takes single rows of the largest, and the rows too like them wait for another cycle.
+"""
+
+import hashlib
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the split looks at, row by row."""
+
+    ids: Sequence[str]
+    conversations: Sequence[Hashable]
+    """Rows with the same value belong to one conversation."""
+    embeddings: Matrix
+    """At length one."""
+
+
+@dataclass(frozen=True)
+class Split:
+    heldout: frozenset[str]
+    deferred: frozenset[str]
+    groups: int
+
+
+def split(rows: Rows, *, share: float, similarity: float, trained: Matrix) -> Split:
+    """Sets aside `share` of the rows.
+
+    Args:
+        trained: embeddings that an earlier cycle trained on; what is like them is no test.
+    """
+    like = rows.embeddings @ rows.embeddings.T >= similarity
+    same = np.array([[a == b for b in rows.conversations] for a in rows.conversations], dtype=bool)
+    bound = like | same.reshape(like.shape)
+    groups = _groups(bound)
+    known = _known(rows, trained, similarity)
+    target = max(1, round(share * len(rows.ids))) if len(rows.ids) > 1 else 0
+    heldout = _whole_groups(rows.ids, groups, known, target)
+    deferred: set[int] = set()
+    if 2 * len(heldout) < target:
+        largest = [row for row in max(groups, key=len) if row not in known]
+        more, deferred = _carve(rows.ids, largest, bound, target - len(heldout))
+        heldout |= more
+    return Split(
+        heldout=frozenset(rows.ids[row] for row in heldout),
+        deferred=frozenset(rows.ids[row] for row in deferred),
+        groups=len(groups),
+    )
+
+
+def nearest_across(embeddings: Matrix, heldout: npt.NDArray[np.bool_]) -> list[float]:
+    """For each row, its similarity to the most similar row of the other side; -1 for none."""
+    similarity = embeddings @ embeddings.T
+    across = heldout[:, None] != heldout[None, :]
+    nearest: list[float] = np.where(across, similarity, -1.0).max(1, initial=-1.0).tolist()
+    return nearest
+
+
+def _groups(bound: npt.NDArray[np.bool_]) -> list[list[int]]:
+    """The connected components of `bound`, by union-find."""
+    parent = list(range(len(bound)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for first, second in np.argwhere(np.triu(bound, 1)).tolist():
+        parent[root(second)] = root(first)
+    groups: dict[int, list[int]] = {}
+    for row in range(len(bound)):
+        groups.setdefault(root(row), []).append(row)
+    return list(groups.values())
+
+
+def _known(rows: Rows, trained: Matrix, similarity: float) -> set[int]:
+    if not len(trained):
+        return set()
+    return set(np.flatnonzero((rows.embeddings @ trained.T).max(1) >= similarity).tolist())
+
+
+def _whole_groups(
+    ids: Sequence[str], groups: list[list[int]], known: set[int], target: int
+) -> set[int]:
+    heldout: set[int] = set()
+    for group in sorted(groups, key=lambda group: _draw(ids[row] for row in group)):
+        if len(heldout) + len(group) <= target and known.isdisjoint(group):
+            heldout.update(group)
+    return heldout
+
+
+def _carve(
+    ids: Sequence[str], group: Sequence[int], bound: npt.NDArray[np.bool_], wanted: int
+) -> tuple[set[int], set[int]]:
+    """Takes single rows out of a group, and with them what is like them out of training."""
+    taken: set[int] = set()
+    neighbours: set[int] = set()
+    # Rows with few likenesses first: each one costs its neighbours their place in training.
+    for row in sorted(group, key=lambda row: (int(bound[row].sum()), _draw([ids[row]]))):
+        if len(taken) < wanted and row not in neighbours:
+            taken.add(row)
+            neighbours.update(np.flatnonzero(bound[row]).tolist())
+    return taken, neighbours - taken
+
+
+def _draw(ids: Iterable[str]) -> bytes:
+    """A lot that depends on the rows alone."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).digest()
