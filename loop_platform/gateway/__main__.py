@@ -1,0 +1,50 @@
+"""`python -m loop_platform.gateway`: as many workers as the settings say, on one port."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+
+import uvicorn
+from starlette.applications import Starlette
+
+from loop_platform.gateway.app import create_app
+from loop_platform.settings import settings
+
+
+def worker() -> Starlette:
+    """The application, in each worker process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    return create_app(settings())
+
+
+def _end_with(parent: "multiprocessing.process.BaseProcess") -> None:
+    """A worker whose parent was killed would hold the port for ever."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    uvicorn.run(
+        "loop_platform.gateway.__main__:worker",
+        factory=True,
+        host=settings().host,
+        port=settings().gateway.port,
+        workers=settings().gateway.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+        log_level="info",
+    )
+
+
+if __name__ == "__main__":
+    main()

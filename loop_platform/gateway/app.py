@@ -1,0 +1,63 @@
+"""The gateway as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from loop_platform.gateway.asked import CHAT, COMPLETIONS
+from loop_platform.gateway.catalogue import Catalogue
+from loop_platform.gateway.completions import Completions
+from loop_platform.gateway.feedback import FeedbackDesk
+from loop_platform.gateway.health import Health
+from loop_platform.gateway.incoming import CallerGoneError
+from loop_platform.gateway.parts import Parts, parts
+from loop_platform.gateway.refusals import RefusedError, broken, refused
+from loop_platform.settings import Settings
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application of one worker, which starts and stops with the server."""
+    return app_of(parts(settings))
+
+
+def app_of(gateway: Parts) -> Starlette:
+    desk = FeedbackDesk(gateway)
+    catalogue = Catalogue(gateway)
+    health = Health(gateway)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await gateway.start()
+        yield
+        await gateway.stop()
+
+    return Starlette(
+        routes=[
+            Route(CHAT, Completions(gateway, CHAT), methods=["POST"]),
+            Route(COMPLETIONS, Completions(gateway, COMPLETIONS), methods=["POST"]),
+            Route("/v1/models", catalogue.list),
+            Route("/v1/models/{model:path}", catalogue.get),
+            Route("/v1/feedback", desk.give, methods=["POST"]),
+            Route("/v1/feedback/{feedback_id}", desk.follow),
+            Route("/v1/contributions", desk.contribute, methods=["POST"]),
+            Route("/healthz", health.healthy),
+            Route("/readyz", health.ready),
+        ],
+        exception_handlers={
+            RefusedError: refused,
+            HTTPException: refused,
+            CallerGoneError: _nobody_there,
+            Exception: broken,
+        },
+        lifespan=lifespan,
+    )
+
+
+async def _nobody_there(request: Request, error: Exception) -> Response:
+    """The caller hung up before its request was whole: this goes nowhere."""
+    return Response(status_code=499)

@@ -1,0 +1,128 @@
+"""`POST /v1/chat/completions` and `/v1/completions`, streamed or not.
+
+The answer passes byte for byte, but for what the gateway asked the engine for in addition.
+"""
+
+import contextlib
+
+from starlette.types import Receive, Scope, Send
+
+from loop_platform.gateway.asked import asked
+from loop_platform.gateway.events import usage_of
+from loop_platform.gateway.exchange import Exchange, Outcome
+from loop_platform.gateway.incoming import CallerGoneError, authorised, body_of, headers_of
+from loop_platform.gateway.journal import JournalError
+from loop_platform.gateway.parts import Parts
+from loop_platform.gateway.presence import Presence
+from loop_platform.gateway.refusals import RefusedError, unavailable
+from loop_platform.gateway.streaming import StreamedAnswer
+from loop_platform.gateway.upstream import Reply, UpstreamError
+
+_CLIENT_CLOSED = 499
+
+
+class Completions:
+    """A raw ASGI handler: nothing stands between the server and the engine's bytes."""
+
+    def __init__(self, parts: Parts, endpoint: str) -> None:
+        self._parts = parts
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = await self._opened(scope, receive)
+        try:
+            async with Presence(receive):
+                reply = await self._answer(exchange, send)
+            self._parts.mirror.offer(exchange)
+            await reply.finish()
+        except CallerGoneError as error:
+            self._abandon(exchange, Outcome(_CLIENT_CLOSED, False, str(error)))
+        except UpstreamError as error:
+            exchange.received.append(error.body)
+            self._abandon(exchange, Outcome(error.status, False, error.detail, fault=True))
+            raise _with_headers(_refusal(error), exchange) from error
+        except JournalError as error:
+            raise _with_headers(_unrecorded(), exchange) from error
+        finally:
+            self._abandon(exchange, Outcome(500, False, "the gateway broke off"))
+
+    async def _opened(self, scope: Scope, receive: Receive) -> Exchange:
+        headers = headers_of(scope)
+        settings = self._parts.settings.gateway
+        key = await authorised(headers, self._parts.keys, "caller")
+        body = await body_of(headers, receive, settings.max_body_bytes)
+        wanted = asked(self._endpoint, body, headers, settings)
+        call_id = self._parts.identity.mint(key.tenant)
+        return Exchange(call_id, key, wanted, self._parts.dispatch.target(wanted, key, call_id))
+
+    async def _answer(self, exchange: Exchange, send: Send) -> Reply:
+        reply = await self._parts.dispatch.reply(exchange)
+        try:
+            await (self._stream if reply.streamed else self._whole)(exchange, reply, send)
+        except BaseException:
+            reply.close()
+            raise
+        return reply
+
+    async def _whole(self, exchange: Exchange, reply: Reply, send: Send) -> None:
+        body = await reply.read()
+        exchange.receive(body)
+        exchange.usage = usage_of(body)
+        self._parts.books.close(exchange, Outcome(reply.status, True))
+        body = exchange.asked.hidden.whole(body)
+        await send(_start(exchange, reply, (b"content-length", b"%d" % len(body))))
+        await send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, exchange: Exchange, reply: Reply, send: Send) -> None:
+        answer = StreamedAnswer(exchange, exchange.asked.hidden)
+        await send(_start(exchange, reply, (b"cache-control", b"no-cache")))
+        onward, last = b"", None
+        try:
+            while data := await reply.some():
+                onward = answer.feed(data)
+                if answer.last is not None:
+                    break
+                if onward:
+                    await send({"type": "http.response.body", "body": onward, "more_body": True})
+                    onward = b""
+            outcome = answer.outcome(reply.status)
+        except UpstreamError as error:
+            outcome = Outcome(reply.status, False, error.detail, fault=True)
+        try:
+            self._parts.books.close(exchange, outcome)
+            last = answer.last or _event(RefusedError(502, "the engine broke off", code="cut"))
+        except JournalError:
+            last = _event(_unrecorded())
+        await send({"type": "http.response.body", "body": onward + last})
+
+    def _abandon(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Closes a call that has no answer to hold back, unless it is closed."""
+        with contextlib.suppress(JournalError):  # said and counted where it happened
+            self._parts.books.close(exchange, outcome)
+
+
+def _start(exchange: Exchange, reply: Reply, *more: tuple[bytes, bytes]) -> dict[str, object]:
+    headers = [(b"content-type", reply.content_type.encode("latin-1")), *more]
+    headers += [(name.encode(), value.encode()) for name, value in exchange.headers().items()]
+    if reply.retry_after is not None:
+        headers.append((b"retry-after", reply.retry_after.encode("latin-1")))
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
+
+
+def _event(refusal: RefusedError) -> bytes:
+    return b"data: " + refusal.body() + b"\n\n"
+
+
+def _unrecorded() -> RefusedError:
+    return unavailable("the call cannot be recorded: the disk is full", "journal_unwritable", 5)
+
+
+def _refusal(error: UpstreamError) -> RefusedError:
+    if error.status == 503:
+        return unavailable(str(error), "engine_unavailable")
+    return RefusedError(error.status, str(error), code="engine_failed")
+
+
+def _with_headers(refusal: RefusedError, exchange: Exchange) -> RefusedError:
+    refusal.headers.update(exchange.headers())
+    return refusal

@@ -1,0 +1,67 @@
+"""Server-sent events: where one ends, what the last one says."""
+
+import re
+
+import msgspec
+
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+DONE = b"[DONE]"
+
+
+class EventSplitter:
+    """Cuts a stream of bytes into whole events, each with the bytes that it came with."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that `data` completes."""
+        data = self._rest + data
+        events = []
+        start = 0
+        for end in _END.finditer(data):
+            events.append(data[start : end.end()])
+            start = end.end()
+        self._rest = data[start:]
+        return events
+
+    def rest(self) -> bytes:
+        """What came after the last whole event."""
+        return self._rest
+
+
+def payload(event: bytes) -> bytes:
+    """The data of an event of one line, as OpenAI's are."""
+    return event[5:].strip() if event.startswith(b"data:") else b""
+
+
+def failed(data: bytes) -> bool:
+    """Whether the engine says in an event that it failed."""
+    return data.startswith(b'{"error"') or (
+        b'"error"' in data and b'"choices"' not in data and data.startswith(b"{")
+    )
+
+
+class Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    usage: Usage | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+_UNKNOWN = Usage()
+
+
+def usage_of(data: bytes) -> Usage:
+    """The token counts in an answer or in the data of an event."""
+    if b'"usage"' not in data:
+        return _UNKNOWN
+    try:
+        return _answer.decode(data).usage or _UNKNOWN
+    except msgspec.DecodeError:
+        return _UNKNOWN

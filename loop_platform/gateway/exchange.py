@@ -1,0 +1,84 @@
+"""One call on its way through the gateway, and the record that stays of it."""
+
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from loop_platform.gateway.asked import Asked
+from loop_platform.gateway.events import Usage
+from loop_platform.gateway.routing import Target
+from loop_platform.keys import Key
+from loop_platform.records import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended."""
+
+    status: int
+    complete: bool
+    error: str | None = None
+    fault: bool = False
+    """The release or its engine is to blame."""
+
+    @property
+    def good(self) -> bool:
+        """A whole answer."""
+        return self.complete and self.status == 200
+
+
+@dataclass(slots=True)
+class Exchange:
+    call_id: str
+    key: Key
+    asked: Asked
+    target: Target
+    pair_id: str | None = None
+    started_at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.perf_counter)
+    first_byte: float | None = None
+    received: list[bytes] = field(default_factory=list)
+    """What the engine sent."""
+    usage: Usage = field(default_factory=Usage)
+    outcome: Outcome | None = None
+    """Set once, when the call is closed."""
+
+    def receive(self, data: bytes) -> None:
+        """Takes note of what the engine sent."""
+        if self.first_byte is None:
+            self.first_byte = time.perf_counter()
+        self.received.append(data)
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.started) * 1000
+
+    def headers(self) -> dict[str, str]:
+        """What every answer tells of its call."""
+        return {"x-loop-call-id": self.call_id, "x-loop-release": self.target.release}
+
+    def record(self, outcome: Outcome, latency_ms: float) -> Call:
+        first = self.first_byte
+        return Call(
+            call_id=self.call_id,
+            tenant=self.key.tenant,
+            key_id=self.key.key_id,
+            session=self.asked.session,
+            user=self.asked.user,
+            task=self.asked.task,
+            release=self.target.release,
+            route=self.target.route,
+            pair_id=self.pair_id,
+            endpoint=self.asked.endpoint,
+            started_at=self.started_at,
+            first_byte_ms=None if first is None else (first - self.started) * 1000,
+            latency_ms=latency_ms,
+            status=outcome.status,
+            streamed=self.asked.stream,
+            complete=outcome.complete,
+            error=outcome.error,
+            request=msgspec.Raw(self.asked.body),
+            response=b"".join(self.received).decode(errors="replace"),
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
+        )

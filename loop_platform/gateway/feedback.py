@@ -1,0 +1,195 @@
+"""`POST /v1/feedback`, `GET /v1/feedback/{feedback_id}` and `POST /v1/contributions`.
+
+Feedback works on a call from the moment it was answered: its id proves by itself that the call was
+answered here, for this tenant. What came in is on disk before the answer says so.
+"""
+
+import asyncio
+import time
+import uuid
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from loop_platform.gateway.asked import name_of
+from loop_platform.gateway.incoming import authorised, body_of, decoded, headers_of
+from loop_platform.gateway.journal import JournalError
+from loop_platform.gateway.parts import Parts
+from loop_platform.gateway.refusals import RefusedError, bad_request, unavailable
+from loop_platform.keys import Key
+from loop_platform.records import Contribution, Feedback, FeedbackKind
+
+T = TypeVar("T")
+
+_FEEDBACK_OF = "\0feedback\0"
+"""Set before the tenant where a feedback's id is minted, so that it passes for no call's."""
+
+
+class _Given(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body of a feedback."""
+
+    call_id: str
+    kind: FeedbackKind
+    rating: int | None = None
+    correction: str | None = None
+    outcome: bool | None = None
+    report: str | None = None
+    comment: str | None = None
+    user: str | None = None
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str
+
+
+class _Contributed(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body of a contribution."""
+
+    task: str
+    messages: list[_Message]
+    answer: str
+    comment: str | None = None
+    user: str | None = None
+
+
+_given = msgspec.json.Decoder(_Given)
+_contributed = msgspec.json.Decoder(_Contributed)
+
+
+class FeedbackDesk:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def give(self, request: Request) -> Response:
+        key, body = await self._received(request, _given)
+        _check_given(body)
+        if not self._parts.identity.issued(body.call_id, key.tenant):
+            raise RefusedError(
+                404,
+                f"no call {body.call_id!r} was answered here for you; the id of a call is in its"
+                " answer's header x-loop-call-id",
+                code="call_not_found",
+                param="call_id",
+            )
+        feedback = Feedback(
+            feedback_id=self._new_id(key),
+            call_id=str(uuid.UUID(body.call_id)),  # as it was minted, however it was written
+            tenant=key.tenant,
+            contributor=_contributor(key, body.user),
+            kind=body.kind,
+            received_at=time.time(),
+            rating=body.rating,
+            correction=body.correction,
+            outcome=body.outcome,
+            report=body.report,
+            comment=body.comment,
+        )
+        return self._accepted(feedback)
+
+    async def contribute(self, request: Request) -> Response:
+        key, body = await self._received(request, _contributed)
+        _check_contributed(body)
+        contribution = Contribution(
+            feedback_id=self._new_id(key),
+            tenant=key.tenant,
+            contributor=_contributor(key, body.user),
+            task=body.task,
+            received_at=time.time(),
+            messages=[{"role": said.role, "content": said.content} for said in body.messages],
+            answer=body.answer,
+            comment=body.comment,
+        )
+        return self._accepted(contribution)
+
+    async def follow(self, request: Request) -> Response:
+        """Where a feedback is on its way, and which release shipped it."""
+        key = await authorised(headers_of(request.scope), self._parts.keys, "contributor")
+        feedback_id: str = request.path_params["feedback_id"]
+        if not self._parts.identity.issued(feedback_id, _FEEDBACK_OF + key.tenant):
+            raise RefusedError(
+                404,
+                f"no feedback {feedback_id!r} came from you; its id is in the answer to"
+                " POST /v1/feedback",
+                code="feedback_not_found",
+            )
+        feedback_id = str(uuid.UUID(feedback_id))
+        try:
+            found = await asyncio.to_thread(self._journey, feedback_id, key.tenant)
+        except SQLAlchemyError as error:
+            raise unavailable("the database is away", "database_unavailable", 5) from error
+        return _json(200, found or {"feedback_id": feedback_id, "stage": "received"})
+
+    def _journey(self, feedback_id: str, tenant: str) -> dict[str, Any] | None:
+        from loop_platform.journey import journey
+
+        with self._parts.database.connect() as connection:
+            return journey(connection, feedback_id, tenant)
+
+    async def _received(
+        self, request: Request, decoder: "msgspec.json.Decoder[T]"
+    ) -> tuple[Key, T]:
+        headers = headers_of(request.scope)
+        key = await authorised(headers, self._parts.keys, "contributor")
+        limit = self._parts.settings.gateway.max_body_bytes
+        return key, decoded(decoder, await body_of(headers, request.receive, limit))
+
+    def _new_id(self, key: Key) -> str:
+        return self._parts.identity.mint(_FEEDBACK_OF + key.tenant)
+
+    def _accepted(self, record: Feedback | Contribution) -> Response:
+        try:
+            self._parts.books.enter(record)
+        except JournalError as error:
+            message = "the feedback cannot be recorded: the disk is full"
+            raise unavailable(message, "journal_unwritable", 5) from error
+        return _json(202, {"feedback_id": record.feedback_id})
+
+
+def _check_given(body: _Given) -> None:
+    values: dict[str, object] = {
+        "rating": body.rating,
+        "correction": body.correction,
+        "outcome": body.outcome,
+        "report": body.report,
+    }
+    if values[body.kind] is None:
+        raise bad_request(f"a feedback of kind {body.kind!r} needs `{body.kind}`", body.kind)
+    for name, value in values.items():
+        if name != body.kind and value is not None:
+            raise bad_request(f"a feedback of kind {body.kind!r} cannot have `{name}` too", name)
+    if body.rating is not None and not 1 <= body.rating <= 5:
+        raise bad_request(f"a rating is 1 to 5, not {body.rating}", "rating")
+    for name in ("correction", "report", "comment"):
+        _check_text(getattr(body, name), name)
+
+
+def _check_contributed(body: _Contributed) -> None:
+    if name_of(body.task, "task") is None:
+        raise bad_request("`task` is empty", "task")
+    if not body.messages or body.messages[-1].role == "assistant":
+        raise bad_request("`messages` has to end with what `answer` answers", "messages")
+    for message in body.messages:
+        _check_text(message.content, "messages")
+    _check_text(body.answer, "answer")
+    _check_text(body.comment, "comment")
+
+
+def _check_text(text: str | None, name: str) -> None:
+    if text is not None and not text.strip():
+        raise bad_request(f"`{name}` is empty", name)
+    if text is not None and "\0" in text:  # no database takes it
+        raise bad_request(f"`{name}` has a NUL character in it", name)
+
+
+def _contributor(key: Key, user: str | None) -> str:
+    """The key's name, and whom of its application's users it speaks for."""
+    user = name_of(user, "user")
+    return key.name if user is None else f"{key.name}/{user}"
+
+
+def _json(status: int, body: object) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type="application/json")

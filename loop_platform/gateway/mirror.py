@@ -1,0 +1,129 @@
+"""Copies of the champion's calls for the shadow release, after the caller has its answer.
+
+The caller notices nothing of it: copies wait in a queue with an end, and what does not fit is
+dropped and counted.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from loop_platform.gateway.books import Books
+from loop_platform.gateway.events import usage_of
+from loop_platform.gateway.exchange import Exchange, Outcome
+from loop_platform.gateway.journal import JournalError
+from loop_platform.gateway.redaction import Redaction
+from loop_platform.gateway.routing import RouteTable, Target
+from loop_platform.gateway.streaming import StreamedAnswer
+from loop_platform.gateway.upstream import Reply, Upstream, UpstreamError
+from loop_platform.identity import CallIdentity
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+_WAITING = 512
+
+_NOTHING_HIDDEN = Redaction(False, False)
+
+
+@dataclass(slots=True)
+class MirrorCounts:
+    mirrored: int = 0
+    failed: int = 0
+    """Mirrored, and the shadow release had no whole answer."""
+    dropped: int = 0
+    """Not mirrored: the queue was full."""
+    expired: int = 0
+    """Not mirrored: the trial or its lease ended while they waited."""
+
+
+class Mirror:
+    def __init__(
+        self, routes: RouteTable, upstream: Upstream, books: Books, identity: CallIdentity
+    ) -> None:
+        self._routes = routes
+        self._upstream = upstream
+        self._books = books
+        self._identity = identity
+        self._queue: asyncio.Queue[tuple[Exchange, Target]] = asyncio.Queue(_WAITING)
+        self._workers: list[asyncio.Task[None]] = []
+        self.counts = MirrorCounts()
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._workers) and not any(worker.done() for worker in self._workers)
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
+
+    def start(self) -> None:
+        self._workers = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
+
+    async def stop(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        if self.waiting:
+            logger.warning("%d copies for the shadow release end with this worker", self.waiting)
+
+    def offer(self, exchange: Exchange) -> None:
+        """Queues a copy of a call that the champion answered, where a shadow wants one."""
+        outcome = exchange.outcome
+        if exchange.target.route != "champion" or outcome is None or not outcome.good:
+            return
+        target = self._routes.current.mirror(exchange.call_id)
+        if target is None:
+            return
+        try:
+            self._queue.put_nowait((exchange, target))
+        except asyncio.QueueFull:
+            self.counts.dropped += 1
+
+    async def _work(self) -> None:
+        while True:
+            original, target = await self._queue.get()
+            if self._routes.current.mirror(original.call_id) == target:
+                await self._mirror(original, target)
+            else:
+                self.counts.expired += 1
+
+    async def _mirror(self, original: Exchange, target: Target) -> None:
+        copy = Exchange(
+            call_id=self._identity.mint(original.key.tenant),
+            key=original.key,
+            asked=original.asked,
+            target=target,
+            pair_id=original.call_id,
+        )
+        try:
+            outcome = await self._outcome(copy)
+        except UpstreamError as error:
+            copy.received.append(error.body)
+            outcome = Outcome(error.status, False, error.detail, fault=True)
+        self.counts.mirrored += 1
+        self.counts.failed += not outcome.complete
+        try:
+            self._books.close(copy, outcome)
+        except JournalError:
+            return  # said and counted where it happened
+
+    async def _outcome(self, copy: Exchange) -> Outcome:
+        body = copy.asked.for_engine(copy.target.model)
+        reply = await self._upstream.post(copy.target, copy.asked.endpoint, body, copy.call_id)
+        try:
+            return await _read(copy, reply)
+        finally:
+            reply.close()
+
+
+async def _read(copy: Exchange, reply: Reply) -> Outcome:
+    if not reply.streamed:
+        data = await reply.read()
+        copy.receive(data)
+        copy.usage = usage_of(data)
+        return Outcome(reply.status, True)
+    answer = StreamedAnswer(copy, _NOTHING_HIDDEN)
+    while data := await reply.some():
+        answer.feed(data)
+    return answer.outcome(reply.status)

@@ -1,0 +1,57 @@
+"""Takes out of an answer what the gateway asked for and the caller did not.
+
+An answer that holds none of it passes byte for byte.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+_NULL = msgspec.Raw(b"null")
+
+_body = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    logprobs: bool
+    usage: bool
+    """Token counts in a stream."""
+
+    def whole(self, body: bytes) -> bytes:
+        """An answer in one piece, as the caller gets it."""
+        if not self.logprobs or b'"logprobs"' not in body:
+            return body
+        try:
+            fields = _body.decode(body)
+            fields["choices"] = _without_logprobs(fields["choices"])
+        except (msgspec.DecodeError, KeyError):  # an error's body, or no JSON
+            return body
+        return msgspec.json.encode(fields)
+
+    def event(self, event: bytes) -> bytes:
+        """An event of a stream, as the caller gets it; nothing where it is all ours."""
+        logprobs = self.logprobs and b'"logprobs"' in event
+        usage = self.usage and b'"usage"' in event
+        if not (logprobs or usage) or not event.startswith(b"data:"):
+            return event
+        try:
+            fields = _body.decode(event[5:])
+            if usage:
+                fields.pop("usage", None)
+                if bytes(fields["choices"]).strip() == b"[]":
+                    return b""
+            if logprobs:
+                fields["choices"] = _without_logprobs(fields["choices"])
+        except (msgspec.DecodeError, KeyError):
+            return event
+        return b"data: " + msgspec.json.encode(fields) + b"\n\n"
+
+
+def _without_logprobs(choices: msgspec.Raw) -> msgspec.Raw:
+    kept = _choices.decode(choices)
+    for choice in kept:
+        if "logprobs" in choice:
+            choice["logprobs"] = _NULL
+    return msgspec.Raw(msgspec.json.encode(kept))

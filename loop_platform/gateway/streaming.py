@@ -1,0 +1,41 @@
+"""An answer that comes as a stream of events: what of it the caller gets, and how it ended."""
+
+from loop_platform.gateway.events import DONE, EventSplitter, failed, payload, usage_of
+from loop_platform.gateway.exchange import Exchange, Outcome
+from loop_platform.gateway.redaction import Redaction
+
+
+class StreamedAnswer:
+    """Holds back the last event, `[DONE]`, until the call is in the journal."""
+
+    def __init__(self, exchange: Exchange, hidden: Redaction) -> None:
+        self._exchange = exchange
+        self._hidden = hidden
+        self._splitter = EventSplitter()
+        self._failure: str | None = None
+        self.last: bytes | None = None
+        """The event that ends the stream, once it is there."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes what the engine sent and returns what of it goes to the caller now."""
+        self._exchange.receive(data)
+        onward = []
+        for event in self._splitter.feed(data):
+            said = payload(event)
+            if said == DONE:
+                self.last = event
+                break
+            if b'"usage"' in said:
+                self._exchange.usage = usage_of(said)
+            if failed(said):
+                self._failure = f"the engine failed: {said[:500].decode(errors='replace')}"
+            onward.append(self._hidden.event(event))
+        return b"".join(onward)
+
+    def outcome(self, status: int) -> Outcome:
+        """How it ended, when the engine sends no more."""
+        if self._failure is not None:
+            return Outcome(status, False, self._failure, fault=True)
+        if self.last is None:
+            return Outcome(status, False, "the stream ended before its last event", fault=True)
+        return Outcome(status, True)

@@ -1,0 +1,162 @@
+"""API keys: who is asking, for which tenant, and what they may do.
+
+A key's text, `loop_<key_id>_<secret>`, is shown once; the database holds its SHA-256.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+import sqlalchemy as sa
+
+from loop_platform.database import api_keys
+from loop_platform.repeating import Repeating
+
+Role = Literal["caller", "contributor", "reviewer", "admin"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+"""From the least to the most: each may do what the ones before it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a key that was presented stands for."""
+
+    key_id: str
+    role: Role
+    tenant: str
+    name: str
+
+    def may(self, role: Role) -> bool:
+        """Whether this key may do what `role` may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as a list shows it: never its text."""
+
+    key: Key
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def create_key(connection: sa.Connection, role: str, tenant: str, name: str) -> str:
+    """Makes a key and returns its text, which is kept nowhere."""
+    if role not in ROLES:
+        raise ValueError(f"{role!r} is no role; the roles are {', '.join(ROLES)}")
+    for word, value in (("tenant", tenant), ("name", name)):
+        if not value.strip() or "\0" in value:
+            raise ValueError(f"{value!r} cannot be the {word} of a key; give it some text")
+    key_id = secrets.token_hex(6)
+    text = f"loop_{key_id}_{secrets.token_hex(20)}"
+    connection.execute(
+        api_keys.insert().values(
+            key_id=key_id, key_hash=_digest(text), role=role, tenant=tenant, name=name
+        )
+    )
+    return text
+
+
+def revoke(connection: sa.Connection, key_id: str) -> bool:
+    """Ends a key; False where there is no such key in use."""
+    found = connection.execute(
+        api_keys.update()
+        .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=sa.func.clock_timestamp())
+    )
+    return found.rowcount == 1
+
+
+def list_keys(connection: sa.Connection) -> list[ListedKey]:
+    """Every key, the oldest first, revoked ones too."""
+    rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
+    return [
+        ListedKey(Key(row.key_id, row.role, row.tenant, row.name), row.created_at, row.revoked_at)
+        for row in rows
+    ]
+
+
+# Keys are made and revoked, never changed: equal numbers of both mean that nothing happened.
+_FINGERPRINT = sa.select(
+    sa.func.count(api_keys.c.key_id),
+    sa.func.count(api_keys.c.revoked_at),
+    sa.func.max(api_keys.c.created_at),
+)
+
+
+class KeyRing:
+    """The keys in use, in memory, read again every `interval_s` seconds.
+
+    While the database is away the last keys known go on working.
+    """
+
+    def __init__(self, database: sa.Engine, interval_s: float = 1.0) -> None:
+        self._database = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._keys: dict[str, tuple[bytes, Key]] = {}
+        self._seen: tuple[object, ...] | None = None
+        self._turns = 0
+        self._reading = Repeating("reading of API keys", self.refresh, interval_s)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the keys were ever read."""
+        return self._seen is not None
+
+    @property
+    def alive(self) -> bool:
+        return self._reading.alive
+
+    def start(self) -> None:
+        self._reading.attempt()
+        self._reading.start()
+
+    def stop(self) -> None:
+        self._reading.stop()
+
+    def find(self, text: str) -> Key | None:
+        """The key with this text; None for an unknown or revoked one."""
+        prefix, _, rest = text.partition("_")
+        found = self._keys.get(rest.partition("_")[0]) if prefix == "loop" else None
+        if found is None or not hmac.compare_digest(found[0], _digest(text)):
+            return None
+        return found[1]
+
+    async def find_new(self, text: str, timeout_s: float = 2.0) -> Key | None:
+        """Like `find`, but has the keys read once more before it says that there is none, so that
+        a key works from the moment it was made."""
+        key = self.find(text)
+        if key is None and text.startswith("loop_"):
+            turn = self._turns + 2  # a turn that is under way may have read before the key was made
+            deadline = time.monotonic() + timeout_s
+            while key is None and self._turns < turn and time.monotonic() < deadline:
+                self._reading.wake()
+                await asyncio.sleep(0.1)
+                key = self.find(text)
+        return key
+
+    def refresh(self) -> None:
+        """Reads the keys, where any was made or revoked since the last time."""
+        with self._database.connect() as connection:
+            seen = tuple(connection.execute(_FINGERPRINT).one())
+            if seen != self._seen:
+                self._keys = _read(connection)
+                self._seen = seen
+        self._turns += 1
+
+
+def _read(connection: sa.Connection) -> dict[str, tuple[bytes, Key]]:
+    rows = connection.execute(sa.select(api_keys).where(api_keys.c.revoked_at.is_(None)))
+    return {
+        row.key_id: (bytes(row.key_hash), Key(row.key_id, row.role, row.tenant, row.name))
+        for row in rows
+    }
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
