@@ -1,5 +1,7 @@
 """The corrections of a cycle: screened, capped, split."""
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 import polars as pl
@@ -58,7 +60,7 @@ def _record(connection: sa.Connection, cycle: str, frame: pl.DataFrame) -> None:
         connection.execute(sa.insert(cycle_corrections), rows)
 
 
-def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, object]:
+def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
     counts = {split: frame.filter(pl.col("split") == split).height for split in SPLITS}
     by_cluster = (
         frame.group_by("task", "cluster", "split")

@@ -2,7 +2,7 @@
 
 Rows that are near-duplicates, or of one conversation, form groups, and a group goes whole to one
 side. Likeness chains: where groups too large for the held-out side leave it short of its share, it
-takes single rows of the largest, and the rows too like them wait for another cycle.
+takes a corner of the largest, and the rows that border on it wait for another cycle.
 """
 
 import hashlib
@@ -103,15 +103,17 @@ def _whole_groups(
 def _carve(
     ids: Sequence[str], group: Sequence[int], bound: npt.NDArray[np.bool_], wanted: int
 ) -> tuple[set[int], set[int]]:
-    """Takes single rows out of a group, and with them what is like them out of training."""
+    """Takes a corner of a group, and with it what borders on that out of training."""
+    like = {row: set(np.flatnonzero(bound[row]).tolist()) for row in group}
     taken: set[int] = set()
-    neighbours: set[int] = set()
-    # Rows with few likenesses first: each one costs its neighbours their place in training.
-    for row in sorted(group, key=lambda row: (int(bound[row].sum()), _draw([ids[row]]))):
-        if len(taken) < wanted and row not in neighbours:
-            taken.add(row)
-            neighbours.update(np.flatnonzero(bound[row]).tolist())
-    return taken, neighbours - taken
+    border: set[int] = set()
+    while len(taken) < wanted and (left := like.keys() - taken):
+        # Each row taken costs its neighbours their place: grow where that adds the fewest.
+        costs = {row: len(like[row] - taken - border) for row in (border & left) or left}
+        row = min(costs, key=lambda row: (costs[row], _draw([ids[row]])))
+        taken.add(row)
+        border |= like[row]
+    return taken, border - taken
 
 
 def _draw(ids: Iterable[str]) -> bytes:
