@@ -1,8 +1,5 @@
 """The first champion: the base model, before anyone has corrected anything."""
 
-import re
-from pathlib import Path
-
 import sqlalchemy as sa
 
 from loop_platform.engine.base_model import weights_hash
@@ -11,12 +8,6 @@ from loop_platform.release.registry import Release
 from loop_platform.settings import Settings
 
 ACTOR = "controller"
-
-
-def base_folder(settings: Settings) -> Path:
-    """Where the base model lies in the form that engines read (engine/base_model.py makes it)."""
-    name = settings.models.base.removeprefix("packaged:").strip("/")
-    return settings.data_dir / "models" / re.sub(r"[^A-Za-z0-9._-]+", "--", name)
 
 
 def base(connection: sa.Connection) -> Release | None:
@@ -30,7 +21,7 @@ def ensure_champion(connection: sa.Connection, settings: Settings) -> Release:
     found = base(connection)
     if found is not None:
         return found
-    folder = base_folder(settings)
+    folder = settings.base_model_folder
     name = registry.register_base(
         connection,
         weights=weights_hash(folder),

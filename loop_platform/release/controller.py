@@ -29,9 +29,10 @@ INTERVAL_S = 0.25
 class Controller:
     """One contender for the leadership, and the leader once it has it."""
 
-    def __init__(self, settings: Settings, engines: Engines) -> None:
+    def __init__(self, settings: Settings, engines: Engines, probe_s: float = 0.5) -> None:
         self._settings = settings
         self._engines = engines
+        self._probe_s = probe_s
         self._leadership = Leadership(settings)
         self._fleet: Fleet | None = None
 
@@ -74,7 +75,7 @@ class Controller:
             return False
         with self._leadership.transaction() as connection:
             base = bootstrap.ensure_champion(connection, self._settings)
-        self._fleet = Fleet(serving(self._settings, self._engines, base))
+        self._fleet = Fleet(serving(self._settings, self._engines, base), self._probe_s)
         self._fleet.start()
         _log.info("leading")
         return True

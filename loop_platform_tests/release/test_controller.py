@@ -1,0 +1,325 @@
+"""The controller on real tables and real (tiny) engines."""
+
+import socket
+import time
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from loop_platform.database import cycles, route_counters
+from loop_platform.release import leases, registry, requests, routes, slots, trials
+from loop_platform.release.requests import Outcome
+from loop_platform.release.states import State
+from loop_platform.settings import GateSettings
+from loop_platform_tests.release.stage import Stage
+
+
+def ask_for(stage: Stage, release: str, to_state: State, **evidence: object) -> Outcome:
+    """Ask for a move and give the controller two rounds."""
+    request = stage.ask(
+        lambda connection: requests.request_move(
+            connection, release, to_state, actor="a test", reason="to see", evidence=evidence
+        )
+    )
+    stage.step(2)
+    return stage.ask(lambda connection: requests.outcome(connection, request))
+
+
+def ready(release: str):
+    def is_ready(connection: sa.Connection) -> bool:
+        slot = slots.serving(connection, release)
+        return slot is not None and slot.ready
+
+    return is_ready
+
+
+def conclude(stage: Stage, release: str, trial: State, verdict: trials.Verdict = "passed") -> None:
+    stage.ask(lambda connection: trials.conclude(connection, release, trial, verdict, {"n": 10}))
+
+
+def base_of(stage: Stage) -> str:
+    stage.until(lambda connection: registry.champion(connection) is not None)
+    champion = stage.ask(registry.champion)
+    assert champion is not None
+    stage.until(ready(champion.release))
+    return champion.release
+
+
+def to_canary(stage: Stage, name: str) -> None:
+    stage.until(ready(name))
+    assert ask_for(stage, name, State.EVALUATED).done
+    assert stage.release(name).state is State.SHADOW
+    conclude(stage, name, State.SHADOW)
+    assert ask_for(stage, name, State.CANARY).done
+
+
+def to_champion(stage: Stage, name: str) -> None:
+    to_canary(stage, name)
+    conclude(stage, name, State.CANARY)
+    assert ask_for(stage, name, State.CHAMPION).done
+
+
+def count(stage: Stage, release: str, route: str, calls: int, errors: int) -> None:
+    minute = sa.func.date_trunc("minute", sa.func.clock_timestamp())
+    stage.ask(
+        lambda connection: connection.execute(
+            sa.insert(route_counters).values(
+                release=release,
+                route=route,
+                minute=minute,
+                calls=calls,
+                errors=errors,
+                latency_ms=0,
+                over_budget=0,
+            )
+        )
+    )
+
+
+def test_the_base_model_is_the_first_champion(stage: Stage):
+    base = base_of(stage)
+
+    route = stage.ask(routes.read)
+    assert (route.champion, route.champion_model) == (base, base)
+    assert route.canary is None
+    names = httpx.get(f"{route.champion_url}/v1/models").json()["data"]
+    assert [model["id"] for model in names] == [base]
+    [registered, crowned] = stage.ask(registry.moves)
+    assert (registered.to_state, crowned.to_state) == (State.REGISTERED, State.CHAMPION)
+
+
+def test_a_candidate_walks_the_whole_way_and_every_move_is_written_down(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("aaaaaaaaaaaaaaaa")
+    stage.until(ready(name))
+
+    assert ask_for(stage, name, State.EVALUATED, scores=[1, 2]).done
+    trial = stage.ask(lambda connection: trials.find(connection, name, State.SHADOW))
+    assert trial is not None
+    assert (trial.planned, trial.champion) == (10, base)
+    stage.step(2)
+    route = stage.ask(routes.read)
+    assert (route.shadow, route.shadow_share, route.canary) == (name, 1.0, None)
+    assert stage.ask(leases.left) > 0
+
+    conclude(stage, name, State.SHADOW)
+    stage.step(2)
+    assert stage.ask(routes.read).shadow is None, "a judged shadow goes on mirroring"
+    assert ask_for(stage, name, State.CANARY).done
+    stage.step()
+    assert stage.ask(routes.read).canary_share == 0.05
+
+    conclude(stage, name, State.CANARY)
+    assert ask_for(stage, name, State.CHAMPION).done
+    route = stage.ask(routes.read)
+    assert (route.champion, route.canary, route.shadow) == (name, None, None)
+    assert stage.release(base).state is State.RETIRED
+    assert stage.ask(ready(base)), "the champion of before stays hot"
+
+    moved = stage.ask(lambda connection: registry.moves(connection, name))
+    assert [move.to_state for move in moved] == [
+        State.REGISTERED,
+        State.EVALUATED,
+        State.SHADOW,
+        State.CANARY,
+        State.CHAMPION,
+    ]
+    assert moved[1].evidence == {"scores": [1, 2]}
+    assert moved[4].evidence == {"canary": "passed", "predecessor": base, "successor": name}
+    closed = stage.ask(
+        lambda connection: connection.execute(
+            sa.select(cycles.c.closed_at).where(cycles.c.cycle == "of-aaaaaaaaaaaaaaaa")
+        ).scalar_one()
+    )
+    assert closed is not None
+
+
+@pytest.mark.parametrize("state", [State.SHADOW, State.CANARY, State.CHAMPION, State.RETIRED])
+def test_a_move_that_the_machine_does_not_have_is_refused_with_a_sentence(
+    stage: Stage, state: State
+):
+    base_of(stage)
+    name = stage.register("bbbbbbbbbbbbbbbb")
+
+    found = ask_for(stage, name, state)
+
+    assert found.handled
+    assert found.refusal is not None
+    assert f"is registered and cannot become {state}" in found.refusal
+    assert stage.release(name).state is State.REGISTERED
+
+
+def test_nobody_is_promoted_before_the_canary_is_judged(stage: Stage):
+    base_of(stage)
+    name = stage.register("cccccccccccccccc")
+    to_canary(stage, name)
+
+    found = ask_for(stage, name, State.CHAMPION)
+
+    assert found.refusal is not None
+    assert "not judged yet" in found.refusal
+
+
+def test_evidence_against_a_champion_of_before_is_refused(stage: Stage):
+    base_of(stage)
+    name = stage.register("dddddddddddddddd")
+
+    found = ask_for(stage, name, State.EVALUATED, champion="base-of-old")
+
+    assert found.refusal is not None
+    assert "compared with 'base-of-old'" in found.refusal
+
+
+def test_a_drill_that_passes_the_gates_is_stopped_with_an_alarm(stage: Stage):
+    base_of(stage)
+    name = stage.register("eeeeeeeeeeeeeeee", drill=True)
+    stage.until(ready(name))
+    ask_for(stage, name, State.EVALUATED)
+    conclude(stage, name, State.SHADOW)
+
+    ask_for(stage, name, State.CANARY)
+
+    assert stage.release(name).state is State.REJECTED
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert "the drill passed the gates" in last.reason
+    assert last.evidence["alarm"] is True
+    assert stage.ask(routes.read).canary is None
+
+
+def test_a_rollback_is_one_flip_back(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("ffffffffffffffff")
+    to_champion(stage, name)
+
+    assert ask_for(stage, name, State.ROLLED_BACK).done
+
+    assert stage.ask(routes.read).champion == base
+    assert stage.release(name).state is State.ROLLED_BACK
+    assert stage.release(base).state is State.CHAMPION
+
+
+def test_the_first_champion_cannot_be_rolled_back(stage: Stage):
+    base = base_of(stage)
+
+    found = ask_for(stage, base, State.ROLLED_BACK)
+
+    assert found.refusal is not None
+    assert "none to roll back to" in found.refusal
+
+
+def test_a_rollback_to_a_release_that_is_not_loaded_loads_it_first_and_voids_the_candidate(
+    stage: Stage,
+):
+    base = base_of(stage)
+    champion = stage.register("1111111111111111")
+    to_champion(stage, champion)
+    candidate = stage.register("2222222222222222")
+    to_canary(stage, candidate)
+    assert stage.ask(lambda connection: slots.serving(connection, base)) is None
+
+    request = stage.ask(
+        lambda connection: requests.request_move(
+            connection,
+            champion,
+            State.ROLLED_BACK,
+            actor="a test",
+            reason="it is worse",
+            evidence={},
+        )
+    )
+    stage.step(2)
+    assert stage.ask(routes.read).champion == champion, "it moved before the engine was ready"
+    stage.until(lambda connection: requests.outcome(connection, request).done)
+
+    route = stage.ask(routes.read)
+    assert (route.champion, route.canary) == (base, None)
+    assert stage.release(candidate).state is State.REJECTED
+
+
+def test_a_canary_that_fails_is_ended_at_once(stage: Stage):
+    base_of(stage)
+    name = stage.register("3333333333333333")
+    to_canary(stage, name)
+    stage.step()
+    assert stage.ask(routes.read).canary == name
+
+    count(stage, name, "canary", calls=6, errors=3)
+    stage.step()
+
+    assert stage.ask(routes.read).canary is None
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert last.to_state is State.REJECTED
+    assert "3 of 6 calls failed" in last.reason
+    assert last.evidence["canary"] == {"calls": 6, "errors": 3, "over_budget": 0}
+
+
+def test_one_failed_call_ends_nothing(stage: Stage):
+    base_of(stage)
+    name = stage.register("4444444444444444")
+    to_canary(stage, name)
+
+    count(stage, name, "canary", calls=1, errors=1)
+    stage.step(2)
+
+    assert stage.release(name).state is State.CANARY
+
+
+class TestImpatientGates:
+    @pytest.fixture
+    def gates(self) -> GateSettings:
+        return GateSettings(shadow_pairs=10, stage_timeout_s=0.5)
+
+    def test_a_stage_that_takes_too_long_ends_with_its_reason(self, stage: Stage):
+        base_of(stage)
+        name = stage.register("5555555555555555")
+        stage.until(ready(name))
+        ask_for(stage, name, State.EVALUATED)
+        time.sleep(0.6)
+
+        stage.step()
+
+        last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+        assert last.to_state is State.REJECTED
+        assert last.reason == "shadow took longer than 0.5 s: 0 of 10 calls came"
+
+
+class TestImpatientStart:
+    @pytest.fixture
+    def start_timeout_s(self) -> float:
+        return 3.0
+
+    def test_a_candidate_whose_engine_does_not_come_up_is_turned_away(self, stage: Stage):
+        base_of(stage)
+        port = stage.settings.engine.ports[1]
+        with socket.create_server(("127.0.0.1", port)):
+            name = stage.register("6666666666666666")
+            stage.until(lambda connection: registry.find(connection, name).state is State.REJECTED)
+
+        last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+        assert last.reason == "its engine did not serve it within 3 s"
+
+
+def test_a_champion_whose_engine_dies_stays_routed_and_comes_back(stage: Stage):
+    base = base_of(stage)
+
+    stage.engines.stop("engine-a")
+    stage.until(lambda connection: not ready(base)(connection))
+    assert stage.ask(routes.read).champion == base
+    stage.until(ready(base))
+
+    assert stage.ask(routes.read).champion == base
+
+
+def test_a_paused_loop_begins_nothing_new(stage: Stage):
+    base_of(stage)
+    name = stage.register("7777777777777777")
+    stage.until(ready(name))
+    stage.ask(lambda connection: routes.set_paused(connection, True))
+
+    ask_for(stage, name, State.EVALUATED)
+    assert stage.release(name).state is State.EVALUATED
+    stage.ask(lambda connection: routes.set_paused(connection, False))
+    stage.step()
+
+    assert stage.release(name).state is State.SHADOW

@@ -1,0 +1,78 @@
+"""An OpenAI-shaped server without a model: it answers from a file beside its "weights".
+
+    python -m loop_platform_tests.release.tiny_engine --assignment a.json
+
+`answers.json` in the weights' folder maps prompts to answers, `*` to the answer of all others.
+"""
+
+import argparse
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from loop_platform.engine.assignment import Assignment, read
+
+
+def _answer(assignment: Assignment, model: str, prompt: str) -> str:
+    folder = Path(assignment.adapters.get(model, assignment.weights_path))
+    answers: dict[str, str] = json.loads((folder / "answers.json").read_text())
+    return answers.get(prompt, answers.get("*", "")).replace("{prompt}", prompt)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    assignment: Assignment
+    loaded: dict[str, str]
+
+    def do_GET(self) -> None:
+        names = [self.assignment.release, *self.loaded]
+        self._reply(200, {"object": "list", "data": [{"id": name} for name in names]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/v1/load_lora_adapter":
+            self.loaded[body["lora_name"]] = body["lora_path"]
+            self._reply(200, {})
+        elif self.path == "/v1/unload_lora_adapter":
+            del self.loaded[body["lora_name"]]
+            self._reply(200, {})
+        elif body["model"] not in {self.assignment.release, *self.loaded}:
+            self._reply(404, {"error": {"message": f"no model {body['model']}"}})
+        else:
+            self._complete(body)
+
+    def _complete(self, body: dict[str, Any]) -> None:
+        text = _answer(self.assignment, body["model"], body["messages"][-1]["content"])
+        choice = {"index": 0, "finish_reason": "stop"}
+        choice |= {"message": {"role": "assistant", "content": text}}
+        usage = {"prompt_tokens": 9, "completion_tokens": len(text.split())}
+        self._reply(200, {"model": body["model"], "choices": [choice], "usage": usage})
+
+    def _reply(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--assignment", type=Path, required=True)
+    _Handler.assignment = read(parser.parse_args().assignment)
+    _Handler.loaded = dict(_Handler.assignment.adapters)
+    _Server((_Handler.assignment.host, _Handler.assignment.port), _Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
