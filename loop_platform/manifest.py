@@ -48,15 +48,23 @@ def is_closed(hour: str, now: datetime | None = None) -> bool:
     return (now or datetime.now(UTC)) > end + _GRACE
 
 
-def pending_hours(connection: sa.Connection) -> dict[str, int]:
-    """Hours with segments that not every telemetry asset has converted, and how many."""
+@dataclass(frozen=True)
+class Pending:
+    """What an hour waits for."""
+
+    segments: int
+    newest: str
+
+
+def pending_hours(connection: sa.Connection) -> dict[str, Pending]:
+    """Hours with segments that not every telemetry asset has a part of."""
     query = (
-        sa.select(segment_hours.c.hour, sa.func.count().label("segments"))
+        sa.select(segment_hours.c.hour, sa.func.count(), sa.func.max(segment_hours.c.segment_id))
         .where(~segment_hours.c.settled)
         .group_by(segment_hours.c.hour)
         .order_by(segment_hours.c.hour)
     )
-    return {row.hour: row.segments for row in connection.execute(query)}
+    return {hour: Pending(count, newest) for hour, count, newest in connection.execute(query)}
 
 
 def uncompacted_hours(connection: sa.Connection) -> list[str]:
@@ -96,6 +104,30 @@ def parts_of(connection: sa.Connection, asset: str, hour: str) -> list[Part]:
     return [Part(*row) for row in connection.execute(query)]
 
 
+def rows(
+    connection: sa.Connection,
+    lake: Lake,
+    asset: str,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    hours: Collection[str] | None = None,
+) -> pl.LazyFrame:
+    """The rows of an asset with `since` < id <= `until`, by their id, as they were written."""
+    key = pl.col(KEYS[asset])
+    hour = parts.c.hour
+    within = pl.lit(value=True)
+    query = sa.select(parts.c.path).where(parts.c.asset == asset, parts.c.rows > 0)
+    if since is not None:
+        query, within = query.where(hour >= hour_of(since)), within & (key > since)
+    if until is not None:
+        query, within = query.where(hour <= hour_of(until)), within & (key <= until)
+    if hours is not None:
+        query = query.where(hour.in_(hours))
+    files = sorted(connection.scalars(query.distinct()))
+    return lake.scan(files, schema(asset)).filter(within).sort(KEYS[asset])
+
+
 def calls(
     connection: sa.Connection,
     lake: Lake,
@@ -108,7 +140,7 @@ def calls(
     route: str | None = None,
 ) -> pl.LazyFrame:
     """Calls with `since` < id <= `until`, by their id; of all routes unless one is named."""
-    frame = _read(connection, lake, "telemetry/calls", _Span(since, until, hours))
+    frame = rows(connection, lake, "telemetry/calls", since=since, until=until, hours=hours)
     return _only(frame, task=task, release=release, route=route)
 
 
@@ -124,7 +156,7 @@ def signals(
     route: str | None = None,
 ) -> pl.LazyFrame:
     """A row a call: its signals, embedding and flags."""
-    frame = _read(connection, lake, "monitoring/signals", _Span(since, until, hours))
+    frame = rows(connection, lake, "monitoring/signals", since=since, until=until, hours=hours)
     return _only(frame, task=task, release=release, route=route)
 
 
@@ -144,7 +176,9 @@ def feedback(
     The call is found through the hour in its id, however old; one that has not arrived yet leaves
     nulls, and is found by the next who reads.
     """
-    frame = _read(connection, lake, "telemetry/feedback", _Span(since, until, hours)).collect()
+    frame = rows(
+        connection, lake, "telemetry/feedback", since=since, until=until, hours=hours
+    ).collect()
     named = frame["call_id"].drop_nulls().unique().to_list()
     called = (
         calls(connection, lake, hours={hour_of(call_id) for call_id in named})
@@ -158,35 +192,6 @@ def feedback(
         .drop("called_task")
     )
     return _only(joined, task=task, release=release, route=route)
-
-
-@dataclass(frozen=True)
-class _Span:
-    since: str | None
-    until: str | None
-    hours: Collection[str] | None
-
-
-def _read(connection: sa.Connection, lake: Lake, asset: str, span: _Span) -> pl.LazyFrame:
-    key = pl.col(KEYS[asset])
-    frame = lake.scan(_files(connection, asset, span), schema(asset))
-    if span.since is not None:
-        frame = frame.filter(key > span.since)
-    if span.until is not None:
-        frame = frame.filter(key <= span.until)
-    return frame.sort(KEYS[asset])
-
-
-def _files(connection: sa.Connection, asset: str, span: _Span) -> list[str]:
-    hour = parts.c.hour
-    query = sa.select(parts.c.path).where(parts.c.asset == asset, parts.c.rows > 0)
-    if span.since is not None:
-        query = query.where(hour >= hour_of(span.since))
-    if span.until is not None:
-        query = query.where(hour <= hour_of(span.until))
-    if span.hours is not None:
-        query = query.where(hour.in_(span.hours))
-    return sorted(connection.scalars(query.distinct()))
 
 
 def _only(frame: pl.LazyFrame, **wanted: str | None) -> pl.LazyFrame:

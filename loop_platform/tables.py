@@ -65,14 +65,14 @@ FEEDBACK = pl.Schema(
 # One more column for each signal: loop_platform/defs/monitoring/signals/.
 SIGNALS = pl.Schema(
     {
-        "call_id": pl.String,
-        "task": pl.String,
-        "release": pl.String,
-        "route": pl.String,
-        "hour": pl.String,
-        "segment_id": pl.String,
-        "embedding": pl.List(pl.Float32),  # of the last user message; null where not embedded
-        "flags": pl.String,  # JSON: [{"signal": …, "reason": …}]
+        "call_id": pl.String(),
+        "task": pl.String(),
+        "release": pl.String(),
+        "route": pl.String(),
+        "hour": pl.String(),
+        "segment_id": pl.String(),
+        "embedding": pl.List(pl.Float32()),  # of the last user message; null where not embedded
+        "flags": pl.String(),  # JSON: [{"signal": …, "reason": …}]
     }
 )
 
@@ -85,8 +85,10 @@ KEYS = {
 
 def schema(asset: str) -> pl.Schema:
     """The columns of a table; of the signals, with one for each signal that there is."""
-    if asset == "monitoring/signals":
-        from loop_platform.defs.monitoring.signals import signal_names
+    if asset != "monitoring/signals":
+        return {"telemetry/calls": CALLS, "telemetry/feedback": FEEDBACK}[asset]
+    from loop_platform.defs.monitoring.signals import signal_names
 
-        return pl.Schema({**SIGNALS, **dict.fromkeys(signal_names(), pl.Float64())})
-    return {"telemetry/calls": CALLS, "telemetry/feedback": FEEDBACK}[asset]
+    columns = pl.Schema(SIGNALS)
+    columns.update(dict.fromkeys(signal_names(), pl.Float64()))
+    return columns
