@@ -116,16 +116,17 @@ def rows(
     """The rows of an asset with `since` < id <= `until`, by their id, as they were written."""
     key = pl.col(KEYS[asset])
     hour = parts.c.hour
-    within = pl.lit(value=True)
+    within: list[pl.Expr] = []
     query = sa.select(parts.c.path).where(parts.c.asset == asset, parts.c.rows > 0)
     if since is not None:
-        query, within = query.where(hour >= hour_of(since)), within & (key > since)
+        query, within = query.where(hour >= hour_of(since)), [*within, key > since]
     if until is not None:
-        query, within = query.where(hour <= hour_of(until)), within & (key <= until)
+        query, within = query.where(hour <= hour_of(until)), [*within, key <= until]
     if hours is not None:
         query = query.where(hour.in_(hours))
     files = sorted(connection.scalars(query.distinct()))
-    return lake.scan(files, schema(asset)).filter(within).sort(KEYS[asset])
+    frame = lake.scan(files, schema(asset)).sort(KEYS[asset])
+    return frame.filter(within) if within else frame
 
 
 def calls(
@@ -195,6 +196,7 @@ def feedback(
 
 
 def _only(frame: pl.LazyFrame, **wanted: str | None) -> pl.LazyFrame:
-    return frame.filter(
-        pl.col(name) == value for name, value in wanted.items() if value is not None
-    )
+    for name, value in wanted.items():
+        if value is not None:
+            frame = frame.filter(pl.col(name) == value)
+    return frame

@@ -56,9 +56,10 @@ class HeldHour:
         if frame.is_empty():
             return frame
         key = KEYS[self.asset]
+        first, last = pl.lit(frame[key].first()), pl.lit(frame[key].last())
         known = (
             manifest.rows(self.connection, self.lake, self.asset, hours=[self.hour])
-            .filter(pl.col(key).is_between(frame[key].first(), frame[key].last()))
+            .filter(pl.col(key).is_between(first, last))
             .select(key)
             .collect()
         )
