@@ -59,7 +59,14 @@ class CallIdentity:
 
     def mint(self, tenant: str) -> str:
         ms = time.time_ns() // 1_000_000
-        random = secrets.randbits(12 + _RANDOM_BITS)
+        return self._mint(tenant, ms, secrets.randbits(12 + _RANDOM_BITS))
+
+    def mint_of(self, tenant: str, ms: int, content: bytes) -> str:
+        """The id of a call that was recorded elsewhere: the same content gets the same id."""
+        digest = hashlib.blake2s(content, digest_size=8).digest()
+        return self._mint(tenant, ms, int.from_bytes(digest, "big") >> (52 - _RANDOM_BITS))
+
+    def _mint(self, tenant: str, ms: int, random: int) -> str:
         return _format(ms, random >> _RANDOM_BITS, self._low(ms, random, tenant))
 
     def issued(self, call_id: str, tenant: str) -> bool:
