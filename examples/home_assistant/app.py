@@ -81,8 +81,10 @@ class App:
         return str(response.json()["feedback_id"])
 
     async def journey(self, feedback_id: str) -> dict[str, Any]:
-        """Where a piece of feedback is by now."""
+        """Where a piece of feedback is by now; empty before the queue knows it."""
         response = await self._http.get(f"/v1/feedback/{feedback_id}")
+        if response.status_code == 404:
+            return {}
         if response.status_code != 200:
             raise ServiceError(f"journey of {feedback_id}: {response.status_code} {response.text}")
         document: dict[str, Any] = response.json()

@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 from home_assistant.console import Console, Document
 
 T = TypeVar("T")
 
-_LOOK_EVERY_S = 1.0
 _IN_TRIAL = ("registered", "evaluated", "shadow", "canary")
-_SERVED = ("champion", "retired")
 
 
 class TooLateError(TimeoutError):
@@ -24,51 +23,42 @@ class Loop:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    async def releases(self) -> list[Document]:
-        found: list[Document] = _rows(await self._console.get("/api/releases"), "releases")
+    async def status(self) -> Document:
+        found: Document = await self._console.get("/api/status")
         return found
 
     async def release(self, name: str) -> Document:
+        """A release with its moves, and their evidence."""
         found: Document = await self._console.get(f"/api/releases/{name}")
         return found
 
     async def cycles(self) -> dict[str, Document]:
-        rows = _rows(await self._console.get("/api/cycles"), "cycles")
-        return {row["cycle"]: row for row in rows}
+        found = await self._console.get("/api/cycles")
+        return {row["cycle"]: row for row in found["cycles"]}
 
     async def drift(self, task: str) -> list[Document]:
         """The verdicts on a task, oldest first."""
-        rows = _rows(await self._console.get("/api/drift"), "verdicts")
-        of_task = [row for row in rows if row["task"] == task]
-        return sorted(of_task, key=lambda row: row["reported_at"])
-
-    async def champion(self) -> str | None:
-        found = [row["release"] for row in await self.releases() if row["state"] == "champion"]
-        return found[0] if found else None
-
-    async def of_cycle(self, cycle: str) -> Document | None:
-        """The latest release that a cycle came to."""
-        found = [row for row in await self.releases() if row.get("cycle") == cycle]
-        return max(found, key=lambda row: row["created_at"]) if found else None
+        found = await self._console.get("/api/drift", task=task, limit=500)
+        return sorted(found["drift"], key=lambda row: row["reported_at"])
 
     async def stage(self, cycle: str) -> str:
         """In a word, where a cycle is."""
-        cycles = await self.cycles()
-        if cycle not in cycles:
+        row = (await self.cycles()).get(cycle)
+        if row is None:
             return "collecting"
-        release = await self.of_cycle(cycle)
-        if release is None:
-            return "given up" if cycles[cycle].get("closed_at") else "training"
-        return str(release["state"])
+        if row["release"] is None:
+            return "given up" if row["closed_at"] else "training"
+        return str(row["release_state"])
 
 
-def in_trial(stage: str) -> bool:
-    return stage in _IN_TRIAL
+def under_way(stage: str) -> bool:
+    """Whether a cycle in this stage goes on by itself."""
+    return stage in ("collecting", "training", *_IN_TRIAL)
 
 
-def served(stage: str) -> bool:
-    """Whether a release in this state got all traffic at some time."""
-    return stage in _SERVED
+def seconds(moment: str) -> float:
+    """Seconds since the epoch of a time in an answer."""
+    return datetime.fromisoformat(moment).timestamp()
 
 
 async def until(
@@ -85,8 +75,3 @@ async def until(
             raise TooLateError(f"waited {timeout_s:.0f} s for {what}, and it did not come")
         await asyncio.sleep(every_s)
     return found
-
-
-def _rows(document: Any, name: str) -> list[Document]:  # noqa: ANN401 - JSON
-    rows: list[Document] = document[name] if isinstance(document, dict) else document
-    return rows

