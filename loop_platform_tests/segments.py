@@ -74,6 +74,7 @@ def ship(
     database: sa.Engine,
     lake: Lake,
     records: Sequence[Record],
+    *,
     tail: bytes = b"",
     hours: set[str] | None = None,
     segment_id: str | None = None,

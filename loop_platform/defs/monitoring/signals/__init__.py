@@ -2,9 +2,8 @@
 
 A file holds `measure(call: ObservedCall) -> float | None`, None where the signal does not apply,
 and `reason(value: float) -> str | None`, which says in words why a call of that value should be
-looked at. The file's name is the column's name, its docstring the column's description. A signal
-of the machine rather than of the traffic says `OPERATIONAL = True`: it is tested for drift and
-shown, but raises no alarm.
+looked at. The file's name is the column's name, its docstring the column's description. One that
+says `ALARMS = False` is tested for drift and shown, but raises no alarm.
 """
 
 import importlib
@@ -24,7 +23,7 @@ class Signal:
     description: str
     measure: Callable[[ObservedCall], float | None]
     reason: Callable[[float], str | None]
-    operational: bool
+    alarms: bool
 
 
 def signal_names() -> list[str]:
@@ -50,5 +49,5 @@ def _load(name: str) -> Signal:
             f"signal {module.__file__} lacks {', '.join(missing) or 'a docstring'}:"
             f" {__name__} says what a signal is"
         )
-    operational = bool(getattr(module, "OPERATIONAL", False))
-    return Signal(name, module.__doc__.strip(), module.measure, module.reason, operational)
+    alarms = bool(getattr(module, "ALARMS", True))
+    return Signal(name, module.__doc__.strip(), module.measure, module.reason, alarms)

@@ -3,7 +3,7 @@
 from loop_platform.defs.monitoring.observed import ObservedCall
 
 # The machine's state, not the traffic's: an adapter being trained beside it is no drift.
-OPERATIONAL = True
+ALARMS = False
 
 _SLOW_MS = 30_000
 

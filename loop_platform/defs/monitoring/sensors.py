@@ -1,0 +1,59 @@
+"""Sees when enough calls came for another look at drift."""
+
+from datetime import datetime
+
+import dagster as dg
+import sqlalchemy as sa
+
+from loop_platform.automation import runs_in_flight
+from loop_platform.database import call_counts, cycles, releases
+from loop_platform.defs.monitoring.drift_report import drift_report
+from loop_platform.defs.resources import LoopResource
+from loop_platform.partitions import current_hour
+from loop_platform.settings import settings
+
+
+@dg.sensor(
+    target=[drift_report],
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def drift_due(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """A report when a task got half a window of calls since the last one was asked for."""
+    if unfinished := runs_in_flight(context):
+        return dg.SkipReason(f"{unfinished} drift reports are not finished")
+    wanted = loop.settings.monitoring.drift_window // 2
+    with loop.database.connect() as connection:
+        if cycle := _in_training(connection):
+            return dg.SkipReason(f"cycle {cycle} is in training, on the same cores")
+        counts, last = _since(connection, context.cursor)
+    most = max(counts.values(), default=0)
+    if most < wanted or last is None:
+        return dg.SkipReason(
+            f"the busiest task got {most} calls since the last report, of {wanted}"
+        )
+    return dg.SensorResult([dg.RunRequest(partition_key=current_hour())], cursor=last.isoformat())
+
+
+def _in_training(connection: sa.Connection) -> str | None:
+    """An open cycle that has no release yet."""
+    registered = sa.exists().where(releases.c.cycle == cycles.c.cycle)
+    query = sa.select(sa.func.min(cycles.c.cycle)).where(cycles.c.closed_at.is_(None), ~registered)
+    cycle: str | None = connection.scalar(query)
+    return cycle
+
+
+def _since(connection: sa.Connection, cursor: str | None) -> tuple[dict[str, int], datetime | None]:
+    """Champion calls by task that telemetry counted since, and when the last was."""
+    counted = call_counts.c.counted_at
+    query = (
+        sa.select(call_counts.c.task, sa.func.sum(call_counts.c.calls), sa.func.max(counted))
+        .where(call_counts.c.route == "champion")
+        .group_by(call_counts.c.task)
+    )
+    if cursor:
+        query = query.where(counted > datetime.fromisoformat(cursor))
+    rows = connection.execute(query).all()
+    return {task: int(calls) for task, calls, _ in rows}, max((at for *_, at in rows), default=None)
