@@ -1,5 +1,6 @@
 """What the tests share: a real PostgreSQL, started once, and a fresh database for each test."""
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,17 @@ from loop_platform.stack import postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of a running server."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with postgres.running(folder):
-        _migrate(_url(folder, "loop"))
-        yield folder
+def postgres_folder() -> Iterator[Path]:
+    """The data folder of a running server.
+
+    Not under pytest's own folder: each start of pytest closes that to all but its owner, and as
+    root the server runs as another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="loop-postgres-") as name:
+        folder = Path(name)
+        with postgres.running(folder):
+            _migrate(_url(folder, "loop"))
+            yield folder
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ answered here, for this tenant. What came in is on disk before the answer says s
 import asyncio
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -19,6 +20,8 @@ from loop_platform.gateway.incoming import authorised, body_of, decoded, headers
 from loop_platform.gateway.journal import JournalError
 from loop_platform.gateway.parts import Parts
 from loop_platform.gateway.refusals import RefusedError, bad_request, unavailable
+from loop_platform.identity import milliseconds_of
+from loop_platform.journey import journey
 from loop_platform.keys import Key
 from loop_platform.records import Contribution, Feedback, FeedbackKind
 
@@ -121,11 +124,9 @@ class FeedbackDesk:
             found = await asyncio.to_thread(self._journey, feedback_id, key.tenant)
         except SQLAlchemyError as error:
             raise unavailable("the database is away", "database_unavailable", 5) from error
-        return _json(200, found or {"feedback_id": feedback_id, "stage": "received"})
+        return _json(200, found or _just_received(feedback_id))
 
     def _journey(self, feedback_id: str, tenant: str) -> dict[str, Any] | None:
-        from loop_platform.journey import journey
-
         with self._parts.database.connect() as connection:
             return journey(connection, feedback_id, tenant)
 
@@ -189,6 +190,18 @@ def _contributor(key: Key, user: str | None) -> str:
     """The key's name, and whom of its application's users it speaks for."""
     user = name_of(user, "user")
     return key.name if user is None else f"{key.name}/{user}"
+
+
+def _just_received(feedback_id: str) -> dict[str, Any]:
+    """The way of a feedback that no stage has seen yet, or that asks for no decision."""
+    received_at = datetime.fromtimestamp(milliseconds_of(feedback_id) / 1000, UTC).isoformat()
+    return {
+        "feedback_id": feedback_id,
+        "call_id": None,
+        "state": "received",
+        "release": None,
+        "stations": [{"station": "received", "at": received_at}],
+    }
 
 
 def _json(status: int, body: object) -> Response:

@@ -1,0 +1,123 @@
+"""Feedback and contributions: taken at once, refused with a reason."""
+
+from loop_platform.identity import new_id
+from loop_platform.records import Contribution, Feedback
+from loop_platform_tests.gateway.loop import Loop
+
+
+def given(loop: Loop, call_id: str, **body: object):
+    return loop.client.post("/v1/feedback", json={"call_id": call_id} | body)
+
+
+KINDS = [("rating", 1), ("correction", "the right answer"), ("outcome", False), ("report", "rude")]
+
+
+def test_every_kind_of_feedback_works_the_instant_a_call_was_answered(loop: Loop):
+    for kind, value in KINDS:
+        call_id = loop.chat().headers["x-loop-call-id"]
+        response = given(loop, call_id, kind=kind, user="eve", comment="hm", **{kind: value})
+        assert response.status_code == 202
+        feedback = [r for r in loop.records() if isinstance(r, Feedback)][-1]
+        assert feedback.feedback_id == response.json()["feedback_id"]
+        assert (feedback.call_id, feedback.tenant, feedback.contributor) == (
+            call_id,
+            "acme",
+            "ada/eve",
+        )
+        assert (feedback.kind, getattr(feedback, kind), feedback.comment) == (kind, value, "hm")
+
+
+def test_feedback_works_on_a_call_of_before_the_restart(loop: Loop):
+    call_id = loop.chat().headers["x-loop-call-id"]
+    with loop.gateway():
+        assert given(loop, call_id.upper(), kind="rating", rating=4).status_code == 202
+    assert [r.call_id for r in loop.records() if isinstance(r, Feedback)] == [call_id]
+
+
+def test_feedback_on_a_call_that_never_was_is_refused(loop: Loop):
+    for call_id in (new_id(), "no-id", "", "\u0660"):
+        response = given(loop, call_id, kind="rating", rating=4)
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "call_not_found"
+
+
+def test_feedback_on_another_tenants_call_is_refused(loop: Loop):
+    call_id = loop.chat().headers["x-loop-call-id"]
+    loop.key(tenant="other")
+    assert given(loop, call_id, kind="rating", rating=4).status_code == 404
+
+
+def test_a_feedbacks_id_is_no_calls(loop: Loop):
+    call_id = loop.chat().headers["x-loop-call-id"]
+    feedback_id = given(loop, call_id, kind="rating", rating=4).json()["feedback_id"]
+    assert given(loop, feedback_id, kind="rating", rating=4).status_code == 404
+
+
+UNCLEAR: list[dict[str, object]] = [
+    {},
+    {"kind": "rating"},
+    {"kind": "rating", "rating": 6},
+    {"kind": "rating", "rating": "5"},
+    {"kind": "rating", "rating": 5, "correction": "x"},
+    {"kind": "correction", "correction": "  "},
+    {"kind": "correction", "correction": "a\0b"},
+    {"kind": "applause"},
+    {"kind": "outcome", "outcome": "yes"},
+    {"kind": "rating", "rating": 5, "stars": 5},
+    {"kind": "rating", "rating": 5, "user": "x" * 300},
+]
+
+
+def test_feedback_that_says_nothing_clear_is_refused(loop: Loop):
+    call_id = loop.chat().headers["x-loop-call-id"]
+    for body in UNCLEAR:
+        response = given(loop, call_id, **body)
+        assert response.status_code == 400, body
+        assert response.json()["error"]["message"]
+
+
+def test_a_correction_of_10_mb_is_refused(loop: Loop):
+    call_id = loop.chat().headers["x-loop-call-id"]
+    response = given(loop, call_id, kind="correction", correction="x" * 10_000_000)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "request_too_large"
+
+
+def test_a_contribution_is_taken(loop: Loop):
+    messages = [{"role": "user", "content": "what is 2+2?"}]
+    body = {"task": "sums", "messages": messages, "answer": "4"}
+    response = loop.client.post("/v1/contributions", json=body)
+    assert response.status_code == 202
+    (contribution,) = [r for r in loop.records() if isinstance(r, Contribution)]
+    assert contribution.feedback_id == response.json()["feedback_id"]
+    assert (contribution.task, contribution.messages) == ("sums", messages)
+    assert (contribution.answer, contribution.contributor) == ("4", "ada")
+
+
+TEACHING_NOTHING: list[dict[str, object]] = [
+    {"messages": []},
+    {"messages": [{"role": "assistant", "content": "4"}]},
+    {"messages": [{"role": "king", "content": "hi"}]},
+    {"messages": [{"role": "user"}]},
+    {"answer": ""},
+    {"task": ""},
+]
+
+
+def test_a_contribution_that_teaches_nothing_is_refused(loop: Loop):
+    body = {"task": "sums", "messages": [{"role": "user", "content": "2+2?"}], "answer": "4"}
+    for change in TEACHING_NOTHING:
+        response = loop.client.post("/v1/contributions", json=body | change)
+        assert response.status_code == 400, change
+
+
+def test_feedback_can_be_followed_from_its_first_moment(loop: Loop):
+    call_id = loop.chat().headers["x-loop-call-id"]
+    feedback_id = given(loop, call_id, kind="rating", rating=4).json()["feedback_id"]
+    response = loop.client.get(f"/v1/feedback/{feedback_id}")
+    assert response.status_code == 200
+    assert response.json()["feedback_id"] == feedback_id
+    assert response.json()["state"] == "received"
+    loop.key(tenant="other")
+    assert loop.client.get(f"/v1/feedback/{feedback_id}").status_code == 404
+    assert loop.client.get("/v1/feedback/nonsense").status_code == 404
