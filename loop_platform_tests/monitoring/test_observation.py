@@ -1,0 +1,87 @@
+import json
+import random
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import sqlalchemy as sa
+
+from loop_platform import manifest
+from loop_platform.identity import hour_of, new_id
+from loop_platform.lake import Lake
+from loop_platform_tests.monitoring.conftest import Materialise
+from loop_platform_tests.segments import a_call, ship
+
+ROOMS = ["kitchen", "hall", "bedroom", "garage", "office", "attic", "cellar"]
+COMMANDS = ["Turn on the light in the {}", "Switch off the {} lamp", "Is the {} door open?"]
+
+
+def command(seed: int) -> str:
+    chosen = random.Random(seed)
+    return f"{chosen.choice(COMMANDS).format(chosen.choice(ROOMS))} {seed % 7}"
+
+
+def _signals(database: sa.Engine, lake: Lake) -> pl.DataFrame:
+    with database.connect() as connection:
+        return manifest.signals(connection, lake).collect()
+
+
+def test_every_call_gets_a_row_of_signals(
+    database: sa.Engine, lake: Lake, observe: Materialise
+) -> None:
+    system = {"role": "system", "content": "Reply in JSON"}
+    request = {"messages": [system, {"role": "user", "content": "Light on"}]}
+    asked = a_call(answer="no", request=msgspec.Raw(json.dumps(request).encode()))
+    ship(database, lake, [a_call(), asked, a_call(route="shadow")])
+    result = observe(hour_of(new_id()))
+    assert result.get_asset_check_evaluations()[0].passed
+    rows = _signals(database, lake)
+    assert rows.height == 3
+    assert rows["embedding"].list.len().to_list() == [384] * 3
+    flags = dict(zip(rows["call_id"], rows["flags"], strict=True))
+    assert json.loads(flags[asked.call_id]) == [
+        {"signal": "format_validity", "reason": "not in the format that was asked for"}
+    ]
+    assert list(flags.values()).count("[]") == 2
+    with database.connect() as connection:
+        assert manifest.pending_hours(connection) == {}
+
+
+def test_a_prompt_unlike_those_before_it_is_novel(
+    database: sa.Engine, lake: Lake, observe: Materialise
+) -> None:
+    ship(database, lake, [a_call(command(seed)) for seed in range(60)])
+    observe(hour_of(new_id()))
+    strange = a_call("Explain the causes of the French revolution")
+    known = a_call(command(3))
+    ship(database, lake, [strange, known])
+    observe(hour_of(new_id()))
+    rows = {row["call_id"]: row for row in _signals(database, lake).to_dicts()}
+    assert "novelty" in rows[strange.call_id]["flags"]
+    assert rows[known.call_id]["novelty"] < 0.01
+
+
+def test_only_new_segments_are_observed_and_the_files_of_old_ones_stay(
+    database: sa.Engine, lake: Lake, observe: Materialise
+) -> None:
+    hour = hour_of(new_id())
+    ship(database, lake, [a_call()])
+    observe(hour)
+    folder = Path(lake.path("monitoring/signals", hour.replace(":", "")))
+    before = {file: file.stat().st_mtime_ns for file in folder.glob("*.parquet")}
+    ship(database, lake, [a_call()])
+    result = observe(hour)
+    (made,) = result.asset_materializations_for_node("monitoring__signals")
+    assert made.metadata["calls"].value == 1
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert _signals(database, lake).height == 2
+
+
+def test_no_prompt_and_no_answer_is_in_the_metadata(
+    database: sa.Engine, lake: Lake, observe: Materialise
+) -> None:
+    ship(database, lake, [a_call("My secret is 4711", "Your secret is 4711")])
+    result = observe(hour_of(new_id()))
+    assert "4711" not in str(
+        [event for event in result.all_events if event.is_step_materialization]
+    )
