@@ -10,7 +10,7 @@ INSTALL := $(PYTHON) $(LISTS)/install.py
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, once, on real parts
-	@$(BIN)/loop demo --cycles $(CYCLES)
+	@$(BIN)/loop demo --cycles $(CYCLES) $(if $(KEEP),--keep)
 
 test: .venv/.ready .venv-engine/.ready .venv-demo/.ready models
 	@$(BIN)/python -m pytest -q

@@ -14,6 +14,7 @@ from home_assistant.sampling import Command
 from home_assistant.traffic import bounded
 
 TASK = "home_assistant_exam"
+_GUIDED_TASK = "home_assistant_guided"
 _USER = "simulated-examiner"
 _GUIDED_TOKENS = 96
 
@@ -49,7 +50,7 @@ async def guided(
     async def sit(command: Command) -> None:
         messages = [*_few_shot(examples), {"role": "user", "content": command.text}]
         reply: Reply = await app.ask(
-            messages, _USER, TASK, max_tokens=_GUIDED_TOKENS, response_format=shape
+            messages, _USER, _GUIDED_TASK, max_tokens=_GUIDED_TOKENS, response_format=shape
         )
         outcomes.append(exact(command.gold, reply.text))
         advance()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
@@ -18,7 +19,8 @@ class Screen:
     def say(self, text: str, style: str = "") -> None:
         seconds = int(time.monotonic() - self._began)
         clock = f"[dim]{seconds // 60:02d}:{seconds % 60:02d}[/dim]"
-        self.console.print(f"{clock} [{style}]{text}[/{style}]" if style else f"{clock} {text}")
+        said = escape(text)
+        self.console.print(f"{clock} [{style}]{said}[/{style}]" if style else f"{clock} {said}")
 
     @contextmanager
     def count(self, title: str, total: int) -> Iterator[Callable[[], None]]:

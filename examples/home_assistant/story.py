@@ -10,6 +10,7 @@ from home_assistant.corpus import Corpus
 from home_assistant.grammar import SECOND, Product
 from home_assistant.intervals import Share
 from home_assistant.loop import seconds, under_way, until
+from home_assistant.report import text
 from home_assistant.reviewer import Reviewer, coverages
 from home_assistant.sampling import Command
 from home_assistant.screen import Screen
@@ -50,15 +51,18 @@ class Story:
 
     async def examine(self, held: Corpus, title: str) -> Figures:
         """Success on held-out commands, of seen and unseen templates apart."""
-        rows = held.heldout_seen + held.heldout_unseen
+        rows = random.Random(self.seed).sample(held.heldout, len(held.heldout))
         with self.screen.count(f"{title}: held-out commands", len(rows)) as advance:
             outcomes = await exam.success(self.services.exam, rows, advance)
-        seen = outcomes[: len(held.heldout_seen)]
-        return {
-            "all": Share.of(outcomes).as_json(),
-            "seen": Share.of(seen).as_json(),
-            "unseen": Share.of(outcomes[len(seen) :]).as_json(),
+        unseen = {command.text for command in held.heldout_unseen}
+        sat = list(zip(rows, outcomes, strict=True))
+        found = {
+            "all": Share.of(outcomes),
+            "seen": Share.of(worked for command, worked in sat if command.text not in unseen),
+            "unseen": Share.of(worked for command, worked in sat if command.text in unseen),
         }
+        self.screen.say(f"{title}: {text(found['all'].as_json())} exact")
+        return {name: share.as_json() for name, share in found.items()}
 
     async def guided(self, held: Corpus) -> Figures:
         """The bare model with examples and guided JSON, on some of the same commands."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from home_assistant.report import text
@@ -79,7 +80,7 @@ def _bars(report: Report) -> Table:
     table = _table("Is it so?", "", "what", "found")
     for bar in report["bars"]:
         mark = "[green]✓[/green]" if bar["met"] else "[red]✗[/red]"
-        table.add_row(mark, bar["what"], bar["found"])
+        table.add_row(mark, bar["what"], escape(bar["found"]))
     return table
 
 
