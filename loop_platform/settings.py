@@ -30,7 +30,8 @@ class GatewaySettings(_Group):
     port: int = 8700
     workers: int = pydantic.Field(1, ge=1)
     capture_logprobs: bool = True
-    """Ask the engine for log-probabilities on every call; callers see them only on request."""
+    """Ask the engine for log-probabilities on every call, and for token counts on every stream;
+    callers see them only on request. Off, nothing but `model` is changed on the way."""
     segment_max_age_s: float = pydantic.Field(5.0, gt=0)
     segment_max_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     max_body_bytes: int = pydantic.Field(4 * 2**20, gt=0)

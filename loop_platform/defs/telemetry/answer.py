@@ -48,7 +48,7 @@ def _payloads(response: str) -> Iterator[Object]:
     if response.lstrip().startswith("{"):
         yield from _decoded(response)
         return
-    for line in response.splitlines():
+    for line in response.split("\n"):  # not `splitlines`: U+2028 and others may stand in an answer
         if line.startswith("data:"):
             yield from _decoded(line.removeprefix("data:").strip())
 
