@@ -68,10 +68,12 @@ def as_vector(embedding: Sequence[float] | npt.NDArray[Any]) -> Vector:
 
 
 def _nearest(known: dict[str, Vector], embedding: Vector) -> str | None:
-    if not known:
+    # Another embedder's vectors cannot be compared: its clusters take nobody any more.
+    comparable = {name: mean for name, mean in known.items() if mean.shape == embedding.shape}
+    if not comparable:
         return None
-    means = np.stack(list(known.values()))
+    means = np.stack(list(comparable.values()))
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     similarity = means @ embedding
     best = int(similarity.argmax())
-    return list(known)[best] if similarity[best] >= SIMILARITY else None
+    return list(comparable)[best] if similarity[best] >= SIMILARITY else None
