@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ from loop_platform.stack.programs import Program
 from loop_platform.stack.sockets import make_folder, supervisor_socket
 from loop_platform.stack.supervision import ProgramState, Supervisor, SupervisorError
 from loop_platform.stack.tether import tethered
+from loop_platform_tests.stack.waiting import lives, wait_for
 
 # A parent with a child of its own, as gateways, code servers and engines are.
 FAMILY = "import subprocess as s; c = s.Popen(['sleep', '600']); print('up', flush=True); c.wait()"
@@ -106,7 +106,7 @@ def test_no_process_survives_the_supervisor(
     assert len(family) == 2
     daemon.terminate()
     daemon.wait(timeout=20)
-    assert not any(member.is_running() for member in family)
+    assert not any(lives(member) for member in family)
 
 
 def test_a_program_dies_with_a_killed_supervisor(
@@ -117,11 +117,4 @@ def test_a_program_dies_with_a_killed_supervisor(
     program = psutil.Process(supervisor.status("gateway").pid)
     daemon.kill()
     daemon.wait(timeout=5)
-    wait_for(lambda: not program.is_running())
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.05)
+    wait_for(lambda: not lives(program))
