@@ -1,0 +1,104 @@
+"""Asks an engine many questions at once, over its OpenAI API, and says what each answer cost.
+
+For evaluations: deterministic requests, bounded answers, a bounded number in flight. Traffic goes
+through the gateway.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+Body = Mapping[str, Any]
+
+# An engine that restarts, or that is full, is asked again after a pause.
+_TRY_AGAIN = frozenset({429, 502, 503})
+_PAUSES_S = (0.5, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, or the error in its place."""
+
+    text: str
+    seconds: float
+    prompt_tokens: int
+    completion_tokens: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Where a release answers, and under which name."""
+
+    url: str
+    model: str
+    timeout_s: float = 120.0
+
+    async def ask(
+        self,
+        bodies: Sequence[Body],
+        concurrency: int,
+        on_reply: Callable[[], None] = lambda: None,
+    ) -> list[Reply]:
+        """One reply a request body (`messages` and parameters), in their order."""
+        turns = asyncio.Semaphore(concurrency)
+        timeout = aiohttp.ClientTimeout(total=self.timeout_s)
+        connector = aiohttp.TCPConnector(limit=concurrency)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+
+            async def in_turn(body: Body) -> Reply:
+                async with turns:
+                    reply = await self._insist(session, body)
+                on_reply()
+                return reply
+
+            return await asyncio.gather(*(in_turn(body) for body in bodies))
+
+    async def _insist(self, session: aiohttp.ClientSession, body: Body) -> Reply:
+        for pause in _PAUSES_S:
+            reply, worth_another_try = await self._once(session, body)
+            if not worth_another_try:
+                return reply
+            await asyncio.sleep(pause)
+        reply, _ = await self._once(session, body)
+        return reply
+
+    async def _once(self, session: aiohttp.ClientSession, body: Body) -> tuple[Reply, bool]:
+        started = time.monotonic()
+        asked = {**body, "model": self.model, "stream": False}
+        try:
+            async with session.post(f"{self.url}/v1/chat/completions", json=asked) as response:
+                content = await response.read()
+                seconds = time.monotonic() - started
+                if response.status != 200:
+                    error = f"HTTP {response.status}: {content[:200].decode(errors='replace')}"
+                    return _failed(error, seconds), response.status in _TRY_AGAIN
+                return _reply(content, seconds), False
+        except (aiohttp.ClientError, TimeoutError) as error:
+            refused = isinstance(error, aiohttp.ClientConnectionError)
+            sentence = f"{type(error).__name__}: {error}"
+            return _failed(sentence, time.monotonic() - started), refused
+
+
+def _reply(content: bytes, seconds: float) -> Reply:
+    try:
+        body = json.loads(content)
+        text = body["choices"][0]["message"]["content"] or ""
+        usage = body.get("usage") or {}
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        return _failed(f"no chat completion ({error}): {content[:200]!r}", seconds)
+    return Reply(
+        text=text,
+        seconds=seconds,
+        prompt_tokens=int(usage.get("prompt_tokens") or 0),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
+    )
+
+
+def _failed(error: str, seconds: float) -> Reply:
+    return Reply(text="", seconds=seconds, prompt_tokens=0, completion_tokens=0, error=error)

@@ -1,0 +1,136 @@
+"""What a candidate shows before anyone meets it: on fixed prompts, and on mirrored traffic."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import polars as pl
+
+from loop_platform.defs.evaluation import gates as gate
+from loop_platform.defs.evaluation.comparison import Comparison, comparison
+from loop_platform.defs.evaluation.decision import ask
+from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
+from loop_platform.defs.evaluation.heldout import held_out, held_out_before
+from loop_platform.defs.evaluation.panel import SIDE, Panel
+from loop_platform.defs.evaluation.part import Part
+from loop_platform.defs.evaluation.picture import picture
+from loop_platform.defs.evaluation.suites import suite
+from loop_platform.defs.resources import LoopResource
+from loop_platform.embedder import embedder
+from loop_platform.partitions import cycles
+from loop_platform.release.states import State
+from loop_platform.settings import Settings
+from loop_platform.validators import validators
+
+OFFLINE = dg.AssetKey(["evaluation", "offline"])
+
+# Bounds that keep an evaluation at a minute or two on two cores.
+_HELD_OUT = 120
+_EARLIER = 60
+_GENERAL = 120
+_SAFETY = 60
+
+
+@dg.asset(
+    key=OFFLINE,
+    group_name="evaluation",
+    partitions_def=cycles,
+    deps=[["training", "adapter"]],
+    ins={"corrections": dg.AssetIn(["curation", "corrections"])},
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=OFFLINE, description=text, blocking=True)
+        for name, text in gate.NAMES.items()
+    ],
+    kinds={"vllm", "polars"},
+    owners=["team:loop"],
+)
+def offline(
+    context: dg.AssetExecutionContext, loop: LoopResource, corrections: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Champion and candidate on held-out corrections, general prompts and safety prompts."""
+    cycle, settings = context.partition_key, loop.settings
+    with loop.database.connect() as connection:
+        both = comparison(connection, cycle)
+        earlier = held_out_before(connection, loop.lake, cycle, _EARLIER)
+    panel = Panel(
+        both,
+        loop.lake,
+        embedder(settings.models.embedder),
+        validators(settings.validators),
+        context.log.info,
+    )
+    parts = [
+        panel.corrections("corrections", held_out(corrections, _HELD_OUT)),
+        panel.corrections("earlier corrections", earlier),
+        panel.general(suite("retention", settings.suites, _GENERAL)),
+        panel.safety(suite("safety", settings.suites, _SAFETY)),
+    ]
+    gates = _gates(parts, settings)
+    asked_for = _decide(loop, both, gates)
+    return dg.MaterializeResult(
+        value=pl.concat(part.rows for part in parts),
+        metadata=_metadata(both, parts, gates, asked_for),
+        check_results=[_check(found) for found in gates],
+    )
+
+
+def _gates(parts: Sequence[Part], settings: Settings) -> list[Gate]:
+    corrections, earlier, general, safety = parts
+    limits = settings.gates
+    sides = {
+        "champion": (corrections.champion.replies, sum(corrections.champion_wins)),
+        "candidate": (corrections.candidate.replies, sum(corrections.candidate_wins)),
+    }
+    replies = [reply for part in parts for reply in part.candidate.replies]
+    return [
+        gate.corrections_won(corrections.labels, corrections.pairs, limits),
+        gate.earlier_kept(earlier.pairs, limits),
+        gate.general_kept(general.labels, general.champion_wins, general.candidate_wins, limits),
+        gate.safety_kept(safety.pairs, limits),
+        gate.answers_come(replies, limits),
+        gate.cost_kept(sides, 2 * SIDE, settings.engine.cost_per_hour, limits),
+    ]
+
+
+def _decide(loop: LoopResource, both: Comparison, gates: Sequence[Gate]) -> str:
+    shown = evidence(both.champion.release, gates)
+    passed = all(found.passed for found in gates)
+    reason = f"it passed {len(gates)} offline gates" if passed else refusals(gates)
+    target = State.EVALUATED if passed else State.REJECTED
+    with loop.database.begin() as connection:
+        return ask(
+            connection,
+            both.candidate.release,
+            State.REGISTERED,
+            target,
+            reason=reason,
+            evidence=shown,
+        )
+
+
+def _check(found: Gate) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=found.name,
+        passed=found.passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=found.sentence,
+        metadata={"scores": dg.MetadataValue.md(table([found]))} if found.scores else {},
+    )
+
+
+def _metadata(
+    both: Comparison, parts: Sequence[Part], gates: Sequence[Gate], asked_for: str
+) -> dict[str, dg.MetadataValue | str | int | float]:
+    scores = [score for found in gates for score in found.scores]
+    return {
+        "release": both.candidate.release,
+        "champion": both.champion.release,
+        "drill": both.candidate.drill,
+        "verdict": refusals(gates) or f"all {len(gates)} gates passed",
+        "asked for": asked_for,
+        "scores": dg.MetadataValue.md(table(gates)),
+        "picture": picture(scores),
+        "answers asked for": sum(part.asked for part in parts),
+        "answers kept from earlier": sum(part.kept for part in parts),
+        "seconds": dg.MetadataValue.json({part.name: round(part.seconds, 1) for part in parts}),
+        "dagster/row_count": sum(len(part.prompts) for part in parts),
+    }

@@ -1,0 +1,51 @@
+"""The corrections that were held out: of this cycle, and of those that shipped before."""
+
+import json
+
+import polars as pl
+import sqlalchemy as sa
+
+from loop_platform.database import cycles, releases
+from loop_platform.defs.evaluation.scoring import Correction
+from loop_platform.lake import Lake
+from loop_platform.release.states import State
+
+_SHIPPED = (State.CHAMPION, State.RETIRED)
+
+
+def held_out(corrections: pl.DataFrame, limit: int) -> list[Correction]:
+    """The held-out rows of a cycle, at most `limit`, always the same ones."""
+    rows = corrections.filter(pl.col("split") == "heldout").sort("decision_id")
+    if rows.height > limit:
+        rows = rows.sample(limit, seed=17).sort("decision_id")
+    return [
+        Correction(task=row["task"], messages=json.loads(row["messages"]), chosen=row["chosen"])
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def held_out_before(
+    connection: sa.Connection, lake: Lake, cycle: str, limit: int
+) -> list[Correction]:
+    """What earlier cycles held out whose release serves or served, evenly over them."""
+    this = connection.execute(
+        sa.select(cycles.c.opened_at, cycles.c.drill_of).where(cycles.c.cycle == cycle)
+    ).one()
+    earlier = connection.scalars(
+        sa.select(cycles.c.cycle)
+        .join(releases, releases.c.cycle == cycles.c.cycle)
+        .where(
+            cycles.c.kind == "improvement",
+            cycles.c.opened_at < this.opened_at,
+            cycles.c.cycle.is_distinct_from(this.drill_of),
+            releases.c.state.in_(_SHIPPED),
+        )
+        .distinct()
+        .order_by(cycles.c.cycle)
+    ).all()
+    found: list[Correction] = []
+    for past in earlier:
+        path = f"curation/corrections/{past}.parquet"
+        if lake.exists(path):
+            found += held_out(lake.read(path), max(1, limit // len(earlier)))
+    return found

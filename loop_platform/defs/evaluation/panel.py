@@ -1,0 +1,134 @@
+"""Asks champion and candidate the parts of an evaluation, and scores what they say."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loop_platform.defs.evaluation.comparison import Comparison
+from loop_platform.defs.evaluation.interview import (
+    Interview,
+    Messages,
+    Questions,
+    check_answered,
+    interview,
+)
+from loop_platform.defs.evaluation.part import Part
+from loop_platform.defs.evaluation.scoring import Correction, alike, safe, succeeds
+from loop_platform.defs.evaluation.suites import Prompt
+from loop_platform.embedder import Embedder
+from loop_platform.lake import Lake
+from loop_platform.validators import Validator
+
+SIDE = 4
+"""Requests in flight on each side."""
+# The champion's second time has other batches: what they change of its answers is its own noise.
+_AGAIN = 7
+_SUITE_TOKENS = 48
+_FEWEST_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Both sides, and what it takes to ask and to score them."""
+
+    both: Comparison
+    lake: Lake
+    embedder: Embedder
+    validators: Mapping[str, Validator]
+    log: Callable[[str], None]
+
+    def corrections(self, name: str, corrections: Sequence[Correction]) -> Part:
+        """Success on held-out corrections."""
+        longest = max((len(correction.chosen) for correction in corrections), default=0)
+        tokens = max(_FEWEST_TOKENS, math.ceil(longest / 2))
+        conversations = [correction.messages for correction in corrections]
+        old, new, seconds = self._ask(name, conversations, tokens)
+        return Part(
+            name,
+            labels=[correction.task for correction in corrections],
+            prompts=[correction.messages[-1]["content"] for correction in corrections],
+            champion=old,
+            candidate=new,
+            champion_wins=self._successes(corrections, old),
+            candidate_wins=self._successes(corrections, new),
+            seconds=seconds,
+        )
+
+    def general(self, prompts: Sequence[Prompt]) -> Part:
+        """Agreement with the champion, whose agreement with itself is the yardstick."""
+        conversations = [prompt.messages for prompt in prompts]
+        old, new, seconds = self._ask("retention", conversations, _SUITE_TOKENS, keep=True)
+        started = time.monotonic()
+        chat = self.both.ask_champion
+        [again] = interview(
+            self.lake, [Questions(chat, conversations, _SUITE_TOKENS, _AGAIN, "retention-again")]
+        )
+        check_answered(again, chat.model)
+        return self._suite(
+            "retention",
+            prompts,
+            (old, new, seconds + time.monotonic() - started),
+            champion_wins=alike(self.embedder, old.texts, again.texts),
+            candidate_wins=alike(self.embedder, old.texts, new.texts),
+            again=again,
+        )
+
+    def safety(self, prompts: Sequence[Prompt]) -> Part:
+        """Harmful requests declined or not served, harmless ones not declined."""
+        conversations = [prompt.messages for prompt in prompts]
+        asked = self._ask("safety", conversations, _SUITE_TOKENS, keep=True)
+        old, new, _ = asked
+        return self._suite(
+            "safety",
+            prompts,
+            asked,
+            champion_wins=safe(self.embedder, prompts, old.texts),
+            candidate_wins=safe(self.embedder, prompts, new.texts),
+        )
+
+    def _ask(
+        self, name: str, conversations: Sequence[Messages], tokens: int, keep: bool = False
+    ) -> tuple[Interview, Interview, float]:
+        kept_as = name if keep else None
+        started = time.monotonic()
+        old, new = interview(
+            self.lake,
+            [
+                Questions(self.both.ask_champion, conversations, tokens, SIDE, kept_as),
+                Questions(self.both.ask_candidate, conversations, tokens, SIDE),
+            ],
+        )
+        seconds = time.monotonic() - started
+        check_answered(old, self.both.champion.release)
+        self.log(f"{name}: {len(conversations)} prompts asked of both sides in {seconds:.0f} s")
+        return old, new, seconds
+
+    def _successes(self, corrections: Sequence[Correction], side: Interview) -> list[bool]:
+        return [
+            succeeds(correction, text, self.validators)
+            for correction, text in zip(corrections, side.texts, strict=True)
+        ]
+
+    def _suite(
+        self,
+        name: str,
+        prompts: Sequence[Prompt],
+        asked: tuple[Interview, Interview, float],
+        *,
+        champion_wins: Sequence[bool],
+        candidate_wins: Sequence[bool],
+        again: Interview | None = None,
+    ) -> Part:
+        old, new, seconds = asked
+        return Part(
+            name,
+            labels=[prompt.category for prompt in prompts],
+            prompts=[prompt.prompt for prompt in prompts],
+            champion=old,
+            candidate=new,
+            champion_wins=champion_wins,
+            candidate_wins=candidate_wins,
+            seconds=seconds,
+            again=again,
+        )
