@@ -1,0 +1,1 @@
+"""Tests of the examples: what runs in the demo's environment is run there."""
