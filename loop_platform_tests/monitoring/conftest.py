@@ -10,7 +10,7 @@ from loop_platform.defs.monitoring.assets import signals
 from loop_platform.defs.monitoring.checks import signals_are_whole
 from loop_platform.defs.monitoring.drift_report import drift_report
 from loop_platform.defs.resources import LoopResource, resources
-from loop_platform.defs.telemetry.assets import calls
+from loop_platform.defs.telemetry.assets import calls, feedback
 from loop_platform.lake import Lake
 from loop_platform.settings import Settings
 
@@ -30,10 +30,10 @@ def loop(settings: Settings) -> LoopResource:
 
 @pytest.fixture
 def observe(settings: Settings, database: sa.Engine) -> Materialise:
-    """Materialises calls and signals of an hour, checks included."""
+    """Materialises calls, feedback and signals of an hour, checks included."""
 
     def run(hour: str) -> dg.ExecuteInProcessResult:
-        assets = [calls, signals, signals_are_whole]
+        assets = [calls, feedback, signals, signals_are_whole]
         return dg.materialize(assets, partition_key=hour, resources=resources(settings))
 
     return run

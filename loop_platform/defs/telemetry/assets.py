@@ -11,7 +11,7 @@ from loop_platform.defs.telemetry.conversion import (
     count_and_keep_aside,
     nothing_more,
 )
-from loop_platform.defs.telemetry.parts import HeldHour
+from loop_platform.defs.telemetry.parts import HeldHour, settle
 from loop_platform.defs.telemetry.rows import call_rows, feedback_rows
 from loop_platform.defs.telemetry.segment import Content
 from loop_platform.partitions import hourly
@@ -79,6 +79,7 @@ def _materialise(
         held = HeldHour(connection, loop.lake, conversion.asset, hour)
         tally = conversion.run(held, rebuild=config.rebuild)
         parts = held.parts()
+        settle(connection, hour)
     return dg.MaterializeResult(
         metadata={
             **_counts(tally),
