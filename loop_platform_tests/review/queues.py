@@ -38,9 +38,7 @@ def candidate(prompt: str = "turn on the lamp", **fields: Any) -> Candidate:
     return Candidate(**(given | fields))
 
 
-def queued(
-    database: sa.Engine, *candidates: Candidate, kinds: list[int] | None = None
-) -> Enqueued:
+def queued(database: sa.Engine, *candidates: Candidate, kinds: list[int] | None = None) -> Enqueued:
     """Put them into the queue; `kinds` says which of them are alike."""
     directions = kinds or [0] * len(candidates)
     with database.begin() as connection:

@@ -20,11 +20,11 @@ def lake(settings) -> Lake:
 
 
 def run(settings, hour):
-    with dg.instance_for_test() as instance:
-        result = dg.materialize(
-            [candidates], partition_key=hour, resources=resources(settings), instance=instance
-        )
-        event = result.asset_materializations_for_node("review__candidates")[0]
+    instance = dg.DagsterInstance.ephemeral()
+    result = dg.materialize(
+        [candidates], partition_key=hour, resources=resources(settings), instance=instance
+    )
+    event = result.asset_materializations_for_node("review__candidates")[0]
     return {name: value.value for name, value in event.metadata.items()}
 
 

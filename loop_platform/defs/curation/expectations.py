@@ -26,15 +26,12 @@ def outcomes(frame: pl.DataFrame, rules: Sequence[Rule], limits: Limits, key: st
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-    suite = gx.ExpectationSuite("corrections")
-    for rule in rules:
-        expectation = rule.expectation(gxe, limits)
-        expectation.severity = rule.severity
-        expectation.meta = {"rule": rule.name}
-        suite.add_expectation(expectation)
     # A fresh context for each validation: one that is reused knows the frame's name already.
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    suite = gx.ExpectationSuite(
+        "corrections", expectations=[_expectation(rule, gxe, limits) for rule in rules]
+    )
     batch = (
         context.data_sources.add_pandas("frame")
         .add_dataframe_asset("frame")
@@ -47,6 +44,13 @@ def outcomes(frame: pl.DataFrame, rules: Sequence[Rule], limits: Limits, key: st
     )
     by_name = {result.expectation_config.meta["rule"]: result for result in found.results}
     return [_outcome(rule, by_name[rule.name], key) for rule in rules]
+
+
+def _expectation(rule: Rule, gxe: Any, limits: Limits) -> Any:  # noqa: ANN401  # as below
+    expectation = rule.expectation(gxe, limits)
+    expectation.severity = rule.severity
+    expectation.meta = {"rule": rule.name}
+    return expectation
 
 
 def _outcome(rule: Rule, result: Any, key: str) -> Outcome:  # noqa: ANN401  # GX is untyped here
