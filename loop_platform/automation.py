@@ -21,3 +21,12 @@ def runs_in_flight(context: dg.SensorEvaluationContext) -> int:
     """How many runs that this sensor asked for are not finished."""
     tags = {"dagster/sensor_name": context.sensor_name}
     return context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=_UNFINISHED))
+
+
+RELEASE_TAG = "loop/release"
+
+
+def runs_for(context: dg.SensorEvaluationContext, release: str) -> int:
+    """How many runs this sensor asked for so far for one release, finished or not."""
+    tags = {"dagster/sensor_name": context.sensor_name, RELEASE_TAG: release}
+    return context.instance.get_runs_count(dg.RunsFilter(tags=tags))

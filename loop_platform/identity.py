@@ -26,6 +26,11 @@ def new_id(milliseconds: int | None = None) -> str:
     return _format(ms, secrets.randbits(12), secrets.randbits(62))
 
 
+def first_id(milliseconds: int) -> str:
+    """The least UUIDv7 of a moment: every id minted from then on is greater."""
+    return _format(milliseconds, 0, 0)
+
+
 def hour_of(identifier: str) -> str:
     """The hourly partition key, `2026-11-23-14:00` in UTC, of a UUIDv7.
 

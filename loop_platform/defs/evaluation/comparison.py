@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from loop_platform.chat import Chat
-from loop_platform.release import registry, slots
+from loop_platform.release import registry, slots, trials
 from loop_platform.release.registry import Release
+from loop_platform.release.states import State
+from loop_platform.release.trials import Trial
 
 
 class NothingToCompareError(RuntimeError):
@@ -37,6 +39,20 @@ def comparison(connection: sa.Connection, cycle: str) -> Comparison:
     return Comparison(
         champion, candidate, _chat(connection, champion), _chat(connection, candidate)
     )
+
+
+def planned(connection: sa.Connection, release: str, stage: State) -> Trial:
+    """The plan of a release's trial.
+
+    Raises:
+        NothingToCompareError: the release was never in this stage.
+    """
+    trial = trials.find(connection, release, stage)
+    if trial is None:
+        raise NothingToCompareError(
+            f"release {release!r} was never in {stage}: the controller begins that"
+        )
+    return trial
 
 
 def _chat(connection: sa.Connection, release: Release) -> Chat:

@@ -1,11 +1,12 @@
-"""What a candidate shows before anyone meets it: on fixed prompts, and on mirrored traffic."""
+"""The offline evaluation: what a candidate shows on fixed prompts, before it meets any traffic."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 import polars as pl
 
-from loop_platform.defs.evaluation import gates as gate
+from loop_platform.defs.evaluation import offline_gates as gate
+from loop_platform.defs.evaluation.checks import check_result, specs
 from loop_platform.defs.evaluation.comparison import Comparison, comparison
 from loop_platform.defs.evaluation.decision import ask
 from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
@@ -36,10 +37,7 @@ _SAFETY = 60
     partitions_def=cycles,
     deps=[["training", "adapter"]],
     ins={"corrections": dg.AssetIn(["curation", "corrections"])},
-    check_specs=[
-        dg.AssetCheckSpec(name, asset=OFFLINE, description=text, blocking=True)
-        for name, text in gate.NAMES.items()
-    ],
+    check_specs=specs(OFFLINE, gate.NAMES),
     kinds={"vllm", "polars"},
     owners=["team:loop"],
 )
@@ -69,7 +67,7 @@ def offline(
     return dg.MaterializeResult(
         value=pl.concat(part.rows for part in parts),
         metadata=_metadata(both, parts, gates, asked_for),
-        check_results=[_check(found) for found in gates],
+        check_results=[check_result(found) for found in gates],
     )
 
 
@@ -105,16 +103,6 @@ def _decide(loop: LoopResource, both: Comparison, gates: Sequence[Gate]) -> str:
             reason=reason,
             evidence=shown,
         )
-
-
-def _check(found: Gate) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name=found.name,
-        passed=found.passed,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=found.sentence,
-        metadata={"scores": dg.MetadataValue.md(table([found]))} if found.scores else {},
-    )
 
 
 def _metadata(

@@ -1,0 +1,28 @@
+"""Gates as Dagster shows them: each a blocking check of its asset, so that the UI says which one
+refused.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from loop_platform.defs.evaluation.evidence import Gate, table
+
+
+def specs(asset: dg.AssetKey, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+    """The checks of an asset, from the names of its gates and what each asks for."""
+    return [
+        dg.AssetCheckSpec(name, asset=asset, description=text, blocking=True)
+        for name, text in names.items()
+    ]
+
+
+def check_result(found: Gate) -> dg.AssetCheckResult:
+    """A gate's word as the result of its check."""
+    return dg.AssetCheckResult(
+        check_name=found.name,
+        passed=found.passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=found.sentence,
+        metadata={"scores": dg.MetadataValue.md(table([found]))} if found.scores else {},
+    )

@@ -1,0 +1,39 @@
+"""What the sensors of a trial have in common: one run at a time, and not for ever."""
+
+import dagster as dg
+import sqlalchemy as sa
+
+from loop_platform.automation import RELEASE_TAG, runs_for, runs_in_flight
+from loop_platform.defs.evaluation.decision import ask
+from loop_platform.release import requests
+from loop_platform.release.registry import Release
+from loop_platform.release.states import State
+
+_ATTEMPTS = 3
+
+
+def pursue(
+    context: dg.SensorEvaluationContext, connection: sa.Connection, release: Release
+) -> dg.SensorResult | dg.SkipReason:
+    """Run the sensor's target for a release, unless it runs or its move is asked for already. What
+    failed three times without an answer is turned away.
+    """
+    if runs_in_flight(context):
+        return dg.SkipReason(f"release {release.release} is being judged")
+    if requests.pending(connection, release.release):
+        return dg.SkipReason(f"a move of release {release.release} is asked for")
+    attempts = runs_for(context, release.release)
+    if attempts >= _ATTEMPTS:
+        reason = f"{context.sensor_name}: {attempts} runs ended without a verdict"
+        asked = ask(
+            connection,
+            release.release,
+            release.state,
+            State.REJECTED,
+            reason=reason,
+            evidence={"runs": attempts},
+        )
+        return dg.SkipReason(f"{reason}; {asked}")
+    return dg.SensorResult(
+        [dg.RunRequest(partition_key=release.cycle, tags={RELEASE_TAG: release.release})]
+    )

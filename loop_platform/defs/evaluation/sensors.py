@@ -1,0 +1,49 @@
+"""When a candidate is judged: its engine is ready, and later, its pairs have come."""
+
+import dagster as dg
+
+from loop_platform.defs.evaluation import mirrored
+from loop_platform.defs.evaluation.pursuit import pursue
+from loop_platform.defs.resources import LoopResource
+from loop_platform.release import registry, slots, trials
+from loop_platform.release.states import State
+from loop_platform.settings import settings
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(["evaluation", "offline"]),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def candidate_ready(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Has a registered release evaluated as soon as an engine serves it."""
+    with loop.database.begin() as connection:
+        waiting = registry.in_states(connection, {State.REGISTERED})
+        ready = {slot.release for slot in slots.read(connection).values() if slot.ready}
+        for release in waiting:
+            if release.release in ready and release.cycle is not None:
+                return pursue(context, connection, release)
+    return dg.SkipReason(f"{len(waiting)} releases are registered, none of them is on an engine")
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(["evaluation", "shadow"]),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def shadow_complete(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Has the shadow judged once the last planned pair is in telemetry."""
+    with loop.database.begin() as connection:
+        for release in registry.in_states(connection, {State.SHADOW}):
+            trial = trials.find(connection, release.release, State.SHADOW)
+            if trial is None or trial.verdict is not None:
+                continue
+            arrived = mirrored.count(connection, loop.lake, trial)
+            if arrived < trial.planned:
+                return dg.SkipReason(f"{arrived} of {trial.planned} pairs are in telemetry")
+            return pursue(context, connection, release)
+    return dg.SkipReason("no release is in shadow without a verdict")

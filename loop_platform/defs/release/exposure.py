@@ -1,0 +1,92 @@
+"""What the canary met, and the champion beside it in the same period: a row a call."""
+
+from dataclasses import dataclass
+
+import polars as pl
+import sqlalchemy as sa
+
+from loop_platform import manifest
+from loop_platform.identity import first_id
+from loop_platform.lake import Lake
+from loop_platform.release.trials import Trial
+
+_BAD_RATING = 2
+
+# A call that the caller hung up on says nothing about the model.
+_HUNG_UP = 499
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Both groups of calls, with what people said of them."""
+
+    canary: pl.DataFrame
+    champion: pl.DataFrame
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        return pl.concat([self.canary, self.champion])
+
+
+def arrived(connection: sa.Connection, lake: Lake, trial: Trial) -> int:
+    """How many canary calls are in telemetry."""
+    return int(_calls(connection, lake, trial, "canary").select(pl.len()).collect().item())
+
+
+def exposure(connection: sa.Connection, lake: Lake, trial: Trial) -> Exposure:
+    """The first planned canary calls, and the champion's calls up to the last of them."""
+    canary = _calls(connection, lake, trial, "canary").head(trial.planned).collect()
+    last = canary["call_id"].max()
+    champion = _calls(connection, lake, trial, "champion").filter(pl.col("call_id") <= last)
+    said = _said(connection, lake, trial)
+    refused = _refused(connection, lake, trial)
+    return Exposure(_joined(canary.lazy(), said, refused), _joined(champion, said, refused))
+
+
+def _calls(connection: sa.Connection, lake: Lake, trial: Trial, route: str) -> pl.LazyFrame:
+    release = trial.release if route == "canary" else trial.champion
+    calls = manifest.calls(
+        connection, lake, since=_since(trial), release=release, route=route
+    ).filter(pl.col("status") != _HUNG_UP)
+    return calls.sort("call_id").select(
+        "call_id",
+        "task",
+        "release",
+        "route",
+        "latency_ms",
+        failed=(pl.col("status") >= 500) | ~pl.col("complete"),
+    )
+
+
+def _said(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
+    """Of each call whether anyone objected, and whether its outcome was a success."""
+    objection = (
+        (pl.col("rating") <= _BAD_RATING)
+        | pl.col("correction").is_not_null()
+        | pl.col("report").is_not_null()
+        | ~pl.col("outcome")
+    ).fill_null(value=False)
+    feedback = manifest.feedback(connection, lake, since=_since(trial))
+    return (
+        feedback.filter(pl.col("call_id").is_not_null())
+        .group_by("call_id")
+        .agg(objected=objection.any(), outcome=pl.col("outcome").drop_nulls().last())
+    )
+
+
+def _refused(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
+    signals = manifest.signals(connection, lake, since=_since(trial))
+    return signals.select("call_id", refused=pl.col("refusal") > 0)
+
+
+def _joined(calls: pl.LazyFrame, said: pl.LazyFrame, refused: pl.LazyFrame) -> pl.DataFrame:
+    return (
+        calls.join(said, on="call_id", how="left", maintain_order="left")
+        .join(refused, on="call_id", how="left", maintain_order="left")
+        .with_columns(pl.col("objected").fill_null(value=False))
+        .collect()
+    )
+
+
+def _since(trial: Trial) -> str:
+    return first_id(int(trial.started_at.timestamp() * 1000))

@@ -1,0 +1,77 @@
+"""When a canary is judged, and when a decision is recorded."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import sqlalchemy as sa
+
+from loop_platform.database import moves, releases
+from loop_platform.defs.evaluation.pursuit import pursue
+from loop_platform.defs.release import exposure
+from loop_platform.defs.resources import LoopResource
+from loop_platform.release import registry, trials
+from loop_platform.release.states import SETTLED, State
+from loop_platform.settings import settings
+
+RELEASE = dg.AssetKey(["release", "release"])
+METRICS = dg.AssetKey(["ecosystem", "metrics"])
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(["release", "canary"]),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def canary_complete(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Has the canary judged once the last planned call is in telemetry."""
+    with loop.database.begin() as connection:
+        for release in registry.in_states(connection, {State.CANARY}):
+            trial = trials.find(connection, release.release, State.CANARY)
+            if trial is None or trial.verdict is not None:
+                continue
+            arrived = exposure.arrived(connection, loop.lake, trial)
+            if arrived < trial.planned:
+                return dg.SkipReason(f"{arrived} of {trial.planned} canary calls are in telemetry")
+            return pursue(context, connection, release)
+    return dg.SkipReason("no release is in canary without a verdict")
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(RELEASE, METRICS),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def release_decided(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Records the decision on a release and renews the day's metrics."""
+    seen = int(context.cursor or 0)
+    query = (
+        sa.select(releases.c.cycle, sa.func.max(moves.c.move_id).label("move_id"))
+        .join(releases, releases.c.release == moves.c.release)
+        .where(
+            moves.c.move_id > seen,
+            moves.c.to_state.in_(SETTLED),
+            releases.c.cycle.is_not(None),
+        )
+        .group_by(releases.c.cycle)
+        .order_by(releases.c.cycle)
+    )
+    with loop.database.connect() as connection:
+        decided = connection.execute(query).all()
+    if not decided:
+        return dg.SkipReason("no decision since the last tick")
+    latest = max(row.move_id for row in decided)
+    runs = [
+        dg.RunRequest(
+            run_key=f"{row.cycle}:{row.move_id}", partition_key=row.cycle, asset_selection=[RELEASE]
+        )
+        for row in decided
+    ]
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    runs.append(
+        dg.RunRequest(run_key=f"metrics:{latest}", partition_key=today, asset_selection=[METRICS])
+    )
+    return dg.SensorResult(runs, cursor=str(latest))
