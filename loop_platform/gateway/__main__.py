@@ -40,6 +40,7 @@ def main() -> None:
         ws="none",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
         log_level="info",

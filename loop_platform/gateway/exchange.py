@@ -54,8 +54,12 @@ class Exchange:
         return (time.perf_counter() - self.started) * 1000
 
     def headers(self) -> dict[str, str]:
-        """What every answer tells of its call."""
-        return {"x-loop-call-id": self.call_id, "x-loop-release": self.target.release}
+        """What every answer tells of its call; OpenAI's clients show `x-request-id`."""
+        return {
+            "x-loop-call-id": self.call_id,
+            "x-loop-release": self.target.release,
+            "x-request-id": self.call_id,
+        }
 
     def record(self, outcome: Outcome, latency_ms: float) -> Call:
         first = self.first_byte

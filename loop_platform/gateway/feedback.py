@@ -8,7 +8,7 @@ import asyncio
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,14 +16,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from loop_platform.gateway.asked import name_of
+from loop_platform.gateway.given import (
+    Contributed,
+    Given,
+    check_contributed,
+    check_given,
+)
 from loop_platform.gateway.incoming import authorised, body_of, decoded, headers_of
 from loop_platform.gateway.journal import JournalError
 from loop_platform.gateway.parts import Parts
-from loop_platform.gateway.refusals import RefusedError, bad_request, unavailable
+from loop_platform.gateway.refusals import RefusedError, unavailable
 from loop_platform.identity import milliseconds_of
 from loop_platform.journey import journey
 from loop_platform.keys import Key
-from loop_platform.records import Contribution, Feedback, FeedbackKind
+from loop_platform.records import Contribution, Feedback
 
 T = TypeVar("T")
 
@@ -31,36 +37,8 @@ _FEEDBACK_OF = "\0feedback\0"
 """Set before the tenant where a feedback's id is minted, so that it passes for no call's."""
 
 
-class _Given(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The body of a feedback."""
-
-    call_id: str
-    kind: FeedbackKind
-    rating: int | None = None
-    correction: str | None = None
-    outcome: bool | None = None
-    report: str | None = None
-    comment: str | None = None
-    user: str | None = None
-
-
-class _Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str
-
-
-class _Contributed(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The body of a contribution."""
-
-    task: str
-    messages: list[_Message]
-    answer: str
-    comment: str | None = None
-    user: str | None = None
-
-
-_given = msgspec.json.Decoder(_Given)
-_contributed = msgspec.json.Decoder(_Contributed)
+_given = msgspec.json.Decoder(Given)
+_contributed = msgspec.json.Decoder(Contributed)
 
 
 class FeedbackDesk:
@@ -69,7 +47,7 @@ class FeedbackDesk:
 
     async def give(self, request: Request) -> Response:
         key, body = await self._received(request, _given)
-        _check_given(body)
+        check_given(body)
         if not self._parts.identity.issued(body.call_id, key.tenant):
             raise RefusedError(
                 404,
@@ -95,7 +73,7 @@ class FeedbackDesk:
 
     async def contribute(self, request: Request) -> Response:
         key, body = await self._received(request, _contributed)
-        _check_contributed(body)
+        check_contributed(body)
         contribution = Contribution(
             feedback_id=self._new_id(key),
             tenant=key.tenant,
@@ -148,42 +126,6 @@ class FeedbackDesk:
             message = "the feedback cannot be recorded: the disk is full"
             raise unavailable(message, "journal_unwritable", 5) from error
         return _json(202, {"feedback_id": record.feedback_id})
-
-
-def _check_given(body: _Given) -> None:
-    values: dict[str, object] = {
-        "rating": body.rating,
-        "correction": body.correction,
-        "outcome": body.outcome,
-        "report": body.report,
-    }
-    if values[body.kind] is None:
-        raise bad_request(f"a feedback of kind {body.kind!r} needs `{body.kind}`", body.kind)
-    for name, value in values.items():
-        if name != body.kind and value is not None:
-            raise bad_request(f"a feedback of kind {body.kind!r} cannot have `{name}` too", name)
-    if body.rating is not None and not 1 <= body.rating <= 5:
-        raise bad_request(f"a rating is 1 to 5, not {body.rating}", "rating")
-    for name in ("correction", "report", "comment"):
-        _check_text(getattr(body, name), name)
-
-
-def _check_contributed(body: _Contributed) -> None:
-    if name_of(body.task, "task") is None:
-        raise bad_request("`task` is empty", "task")
-    if not body.messages or body.messages[-1].role == "assistant":
-        raise bad_request("`messages` has to end with what `answer` answers", "messages")
-    for message in body.messages:
-        _check_text(message.content, "messages")
-    _check_text(body.answer, "answer")
-    _check_text(body.comment, "comment")
-
-
-def _check_text(text: str | None, name: str) -> None:
-    if text is not None and not text.strip():
-        raise bad_request(f"`{name}` is empty", name)
-    if text is not None and "\0" in text:  # no database takes it
-        raise bad_request(f"`{name}` has a NUL character in it", name)
 
 
 def _contributor(key: Key, user: str | None) -> str:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -191,3 +191,20 @@ def test_a_full_disk_serves_and_counts_where_the_settings_say_so(
         assert loop.chat("x" * 3000).status_code == 200
         assert b"[DONE]" in loop.stream("x " * 1500)[1]
         assert loop.client.get("/healthz").json()["unwritten_records"] == 2
+
+
+def test_a_call_under_way_when_the_gateway_stops_is_on_record(
+    settings: Settings, database: sa.Engine, champion: EnginePeer
+):
+    loop = Loop(settings, database)
+    loop.key()
+    loop.route(champion="r-1", champion_url=champion.url)
+    body = {"model": "loop", "messages": [{"role": "user", "content": "slow"}], "stream": True}
+    with ExitStack() as caller:
+        with loop.gateway():
+            answer = loop.client.stream("POST", "/v1/chat/completions", json=body)
+            pieces = caller.enter_context(answer).iter_raw()
+            next(pieces)
+        (call,) = loop.calls()
+    assert (call.status, call.complete, call.error) == (500, False, "the gateway broke off")
+    assert "echo" in call.response
