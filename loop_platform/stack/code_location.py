@@ -1,6 +1,6 @@
 """Runs the Dagster code location, and lets nothing that it started outlive it.
 
-    python -m loop_platform.stack.code_location <socket>
+    python -m loop_platform.stack.code_location <module> <socket>
 
 The code server launches runs as processes of its own, and runs launch training: when the server
 ends, however it ends, they are adopted and killed, and at the next start their runs are failed.
@@ -23,8 +23,9 @@ def main() -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     subprocess.run([*python, "loop_platform.stack.abandoned_runs"], check=True)
-    code = ["dagster", "api", "grpc", "-m", "loop_platform.definitions"]
-    place = ["--location-name", "loop_platform", "--socket", sys.argv[1]]
+    module, socket = sys.argv[1:]
+    code = ["dagster", "api", "grpc", "-m", module]
+    place = ["--location-name", module.partition(".")[0], "--socket", socket]
     server = subprocess.Popen(
         tethered([*python, *code, *place, "--use-python-environment-entry-point"])
     )

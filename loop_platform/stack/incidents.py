@@ -13,6 +13,7 @@ _DEATH = re.compile(
     r"|gave up: (?P<lost>\S+) .*"
     r"|spawnerr: (?P<why>.*))$"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _READ_AT_MOST = 16_384
 
 
@@ -74,5 +75,6 @@ def tail(log: Path, lines: int = 12) -> str:
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _READ_AT_MOST))
-        last = file.read().decode(errors="replace").splitlines()[-lines:]
+        text = _COLOUR.sub("", file.read().decode(errors="replace"))
+        last = text.splitlines()[-lines:]
     return "\n".join(f"    {line[:400]}" for line in last)

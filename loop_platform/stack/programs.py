@@ -115,7 +115,7 @@ def _dagster(settings: Settings) -> list[Program]:
     return [
         Program(
             "code-location",
-            _module("loop_platform.stack.code_location", socket),
+            _module("loop_platform.stack.code_location", "loop_platform.definitions", socket),
             "Dagster code location",
         ),
         Program("dagster-webserver", _module("dagster_webserver", *workspace, *at), "Dagster UI"),
