@@ -78,6 +78,7 @@ parts = sa.Table(
     sa.Column("corrupt", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("compacted", sa.Boolean, nullable=False, server_default="false"),
     _at("created_at"),
+    sa.Index("parts_uncompacted", "hour", postgresql_where=sa.text("NOT compacted AND rows > 0")),
 )
 
 # How many calls a segment brought, so that sensors count without opening a file.

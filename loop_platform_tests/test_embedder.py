@@ -50,3 +50,19 @@ def test_the_settings_name_finds_the_packaged_model(minilm: OnnxEmbedder) -> Non
 def test_a_model_that_was_not_fetched_says_how_to_fetch_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"python -m loop_platform\.packaged"):
         packaged_path("all-minilm-l6-v2", cache=tmp_path)
+
+
+def test_any_model_of_sentence_transformers_takes_its_place(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "light", "lamp", "on"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    own = embedder(str(tmp_path))
+    together = own.embed(["light on", "lamp"])
+    assert together.shape == (2, own.dimensions) == (2, 16)
+    assert np.allclose(together[1], own.embed(["lamp"])[0], atol=1e-5), "padding does not count"

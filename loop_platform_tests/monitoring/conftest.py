@@ -14,7 +14,7 @@ from loop_platform.defs.telemetry.assets import calls, feedback
 from loop_platform.lake import Lake
 from loop_platform.settings import Settings
 
-Materialise = Callable[[str], dg.ExecuteInProcessResult]
+Materialise = Callable[..., dg.ExecuteInProcessResult]
 Promote = Callable[..., None]
 
 
@@ -32,9 +32,14 @@ def loop(settings: Settings) -> LoopResource:
 def observe(settings: Settings, database: sa.Engine) -> Materialise:
     """Materialises calls, feedback and signals of an hour, checks included."""
 
-    def run(hour: str) -> dg.ExecuteInProcessResult:
-        assets = [calls, feedback, signals, signals_are_whole]
-        return dg.materialize(assets, partition_key=hour, resources=resources(settings))
+    def run(hour: str, *, rebuild: bool = False) -> dg.ExecuteInProcessResult:
+        config = {"config": {"rebuild": rebuild}}
+        return dg.materialize(
+            [calls, feedback, signals, signals_are_whole],
+            partition_key=hour,
+            resources=resources(settings),
+            run_config={"ops": {"telemetry__calls": config, "monitoring__signals": config}},
+        )
 
     return run
 

@@ -1,14 +1,21 @@
 import json
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
 from loop_platform import manifest
+from loop_platform.defs.monitoring.observation import Reference
+from loop_platform.defs.monitoring.observation import observe as observe_calls
+from loop_platform.defs.telemetry.rows import call_rows
+from loop_platform.embedder import Vectors
 from loop_platform.identity import hour_of, new_id
 from loop_platform.lake import Lake
+from loop_platform.tables import schema
 from loop_platform_tests.monitoring.conftest import Materialise
 from loop_platform_tests.segments import a_call, ship
 
@@ -85,3 +92,49 @@ def test_no_prompt_and_no_answer_is_in_the_metadata(
     assert "4711" not in str(
         [event for event in result.all_events if event.is_step_materialization]
     )
+
+
+def test_signals_rebuilt_from_the_same_calls_have_the_same_bytes(
+    database: sa.Engine, lake: Lake, observe: Materialise
+) -> None:
+    then = datetime.now(UTC).replace(minute=0) - timedelta(hours=3)
+    hour = then.strftime("%Y-%m-%d-%H:00")
+    for minute in range(3):
+        start = int((then + timedelta(minutes=minute)).timestamp() * 1000)
+        at = [new_id(start + 10 * seed) for seed in range(40)]
+        ship(database, lake, [a_call(command(n), call_id=call_id) for n, call_id in enumerate(at)])
+        observe(hour)
+    (path,) = {part.path for part in _parts(database, hour)}
+    before = lake.read_bytes(path)
+    observe(hour, rebuild=True)
+    assert {part.path for part in _parts(database, hour)} == {path}
+    assert lake.read_bytes(path) == before
+
+
+def _parts(database: sa.Engine, hour: str) -> list[manifest.Part]:
+    with database.connect() as connection:
+        return manifest.parts_of(connection, "monitoring/signals", hour)
+
+
+class _Counting:
+    """An embedder of two dimensions that remembers what it was given."""
+
+    dimensions = 2
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def embed(self, texts: list[str]) -> Vectors:
+        self.texts += texts
+        return np.ones((len(texts), 2), np.float32)
+
+
+def test_a_share_of_each_task_is_embedded_and_no_text_twice() -> None:
+    calls = [a_call(f"chat {n}") for n in range(100)]
+    calls += [a_call("the same", task="home") for _ in range(10)]
+    counting = _Counting()
+    nothing = Reference.of(pl.DataFrame(schema=schema("monitoring/signals")), 100)
+    rows = observe_calls(call_rows(calls, "segment"), nothing, counting, share=0.25)
+    embedded = rows.filter(pl.col("embedding").is_not_null()).group_by("task").len()
+    assert dict(embedded.iter_rows()) == {"chat": 25, "home": 3}
+    assert len(counting.texts) == 26

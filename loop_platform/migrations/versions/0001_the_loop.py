@@ -102,6 +102,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("asset", "hour", "segment_id"),
     )
+    op.create_index(
+        "parts_uncompacted",
+        "parts",
+        ["hour"],
+        unique=False,
+        postgresql_where=sa.text("NOT compacted AND rows > 0"),
+    )
     op.create_table(
         "releases",
         sa.Column("release", sa.Text(), nullable=False),
@@ -432,6 +439,11 @@ def downgrade() -> None:
     op.drop_index("review_items_queue", table_name="review_items")
     op.drop_table("review_items")
     op.drop_table("releases")
+    op.drop_index(
+        "parts_uncompacted",
+        table_name="parts",
+        postgresql_where=sa.text("NOT compacted AND rows > 0"),
+    )
     op.drop_table("parts")
     op.drop_table("drift_verdicts")
     op.drop_table("cycles")
