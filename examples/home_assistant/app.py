@@ -58,7 +58,7 @@ class App:
     ) -> Reply:
         try:
             raw = await self._openai.chat.completions.with_raw_response.create(
-                model="assistant",
+                model="loop",
                 messages=messages,  # type: ignore[arg-type]
                 user=user,
                 temperature=0.0,

@@ -52,7 +52,7 @@ def main() -> None:
         broken, other = group.split((ServiceError, TooLateError))
         if broken is None or other is not None:
             raise
-        sys.exit(_broke_off(screen, "; ".join(map(str, broken.exceptions))))
+        sys.exit(_broke_off(screen, str(_first(broken))))
     except (ServiceError, TooLateError) as error:
         sys.exit(_broke_off(screen, str(error)))
     finally:
@@ -66,6 +66,12 @@ def main() -> None:
 def _broke_off(screen: Screen, why: str) -> int:
     screen.say(f"the demo broke off: {why}", "bold red")
     return 1
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group: the rest of its workers met the same."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _write(path: Path, document: object) -> None:
