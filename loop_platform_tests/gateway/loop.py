@@ -80,6 +80,11 @@ class Loop:
 
     def records(self) -> list[Record]:
         """Everything journalled: still here, or shipped."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):  # sealed or shipped under our eyes
+                return self._records()
+
+    def _records(self) -> list[Record]:
         lake = self.settings.data_dir / "lake"
         files = [*self.settings.data_dir.glob("journal/*"), *lake.glob("segments/*/*")]
         seen: dict[str, Record] = {}
@@ -98,7 +103,7 @@ class Loop:
         return eventually(lambda: next((c for c in self.calls() if c.call_id == call_id), None))
 
 
-def eventually(look: Callable[[], T | None], timeout_s: float = 10.0) -> T:
+def eventually(look: Callable[[], T | None], timeout_s: float = 30.0) -> T:
     """What `look` finds, as soon as it finds something."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
