@@ -5,8 +5,13 @@ refused.
 from collections.abc import Mapping
 
 import dagster as dg
+import polars as pl
 
 from loop_platform.defs.evaluation.evidence import Gate, table
+
+# An asset with checks of its own returns several outputs, and Dagster does not look into
+# `MaterializeResult[…]` then: without its type named, the frame would not be stored.
+FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="frame")
 
 
 def specs(asset: dg.AssetKey, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:

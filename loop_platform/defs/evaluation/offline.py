@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from loop_platform.defs.evaluation import offline_gates as gate
-from loop_platform.defs.evaluation.checks import check_result, specs
+from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import Comparison, comparison
 from loop_platform.defs.evaluation.decision import ask
 from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
@@ -37,13 +37,14 @@ _SAFETY = 60
     partitions_def=cycles,
     deps=[["training", "adapter"]],
     ins={"corrections": dg.AssetIn(["curation", "corrections"])},
+    dagster_type=FRAME,
     check_specs=specs(OFFLINE, gate.NAMES),
     kinds={"vllm", "polars"},
     owners=["team:loop"],
 )
 def offline(
     context: dg.AssetExecutionContext, loop: LoopResource, corrections: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name alone
     """Champion and candidate on held-out corrections, general prompts and safety prompts."""
     cycle, settings = context.partition_key, loop.settings
     with loop.database.connect() as connection:

@@ -7,7 +7,7 @@ import polars as pl
 
 from loop_platform.defs.evaluation import shadow_gates as gate
 from loop_platform.defs.evaluation.again import likeness
-from loop_platform.defs.evaluation.checks import check_result, specs
+from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import Comparison, comparison, planned
 from loop_platform.defs.evaluation.decision import conclude
 from loop_platform.defs.evaluation.evidence import Gate, Score, evidence, table
@@ -30,13 +30,14 @@ SHADOW = dg.AssetKey(["evaluation", "shadow"])
     partitions_def=cycles,
     deps=[OFFLINE, dg.AssetDep(["telemetry", "calls"], partition_mapping=dg.AllPartitionMapping())],
     ins={"corrections": dg.AssetIn(["curation", "corrections"])},
+    dagster_type=FRAME,
     check_specs=specs(SHADOW, gate.NAMES),
     kinds={"polars", "vllm"},
     owners=["team:loop"],
 )
 def shadow(
     context: dg.AssetExecutionContext, loop: LoopResource, corrections: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name alone
     """Champion and candidate on the same live calls, judged once, after the planned number."""
     with loop.database.connect() as connection:
         both = comparison(connection, context.partition_key)

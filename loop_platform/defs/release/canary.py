@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import dagster as dg
-import polars as pl
 
-from loop_platform.defs.evaluation.checks import check_result, specs
+from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import comparison, planned
 from loop_platform.defs.evaluation.decision import conclude
 from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
@@ -33,13 +32,12 @@ _EVERY_HOUR = dg.AllPartitionMapping()
         dg.AssetDep(["telemetry", "feedback"], partition_mapping=_EVERY_HOUR),
         dg.AssetDep(["monitoring", "signals"], partition_mapping=_EVERY_HOUR),
     ],
+    dagster_type=FRAME,
     check_specs=specs(CANARY, canary_gates.NAMES),
     kinds={"polars"},
     owners=["team:loop"],
 )
-def canary(
-    context: dg.AssetExecutionContext, loop: LoopResource
-) -> dg.MaterializeResult[pl.DataFrame]:
+def canary(context: dg.AssetExecutionContext, loop: LoopResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name alone
     """The candidate's first live calls against the champion's of the same period."""
     with loop.database.connect() as connection:
         both = comparison(connection, context.partition_key)

@@ -1,0 +1,62 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from loop_platform.defs.evaluation.suites import suite
+from loop_platform.lake import Lake
+from loop_platform.settings import EngineSettings, GateSettings, Settings
+from loop_platform_tests.evaluation.traffic import Traffic
+from loop_platform_tests.release.stage import Stage, free_ports, weights
+
+
+@pytest.fixture
+def gates() -> GateSettings:
+    return GateSettings(shadow_pairs=20, canary_calls=10, promotion="automatic")
+
+
+@pytest.fixture
+def suites(tmp_path: Path) -> Path:
+    """A few prompts of each packaged suite: enough for a gate to see the difference."""
+    folder = tmp_path / "suites"
+    folder.mkdir()
+    for name, count in (("retention", 28), ("safety", 12)):
+        prompts = suite(name, limit=count)
+        lines = [msgspec.json.encode(prompt).decode() for prompt in prompts]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def loop_settings(tmp_path: Path, database_url: str, gates: GateSettings, suites: Path) -> Settings:
+    first, second = free_ports(2)
+    return Settings(
+        data_dir=tmp_path / "loop",
+        database_url=database_url,
+        engine=EngineSettings(serving="merged", ports=(first, second)),
+        validators={"commands": "loop_platform_tests.evaluation.validator:is_intent"},
+        gates=gates,
+        suites=suites,
+    )
+
+
+@pytest.fixture
+def stage(loop_settings: Settings, database: sa.Engine) -> Iterator[Stage]:
+    weights(loop_settings.base_model_folder, {"*": "Let me think about {prompt}"})
+    played = Stage(loop_settings, database)
+    yield played
+    played.close()
+
+
+@pytest.fixture
+def traffic(stage: Stage) -> Traffic:
+    return Traffic(stage.database, Lake(stage.settings.lake))
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
