@@ -22,7 +22,7 @@ COMMANDS = {
     "pause": "open no new cycle until `loop resume`",
     "resume": "let cycles open again",
     "export": "corrections as JSON lines, an adapter as a folder",
-    "import": "recorded calls (JSON lines), or an adapter (a folder)",
+    "import": "calls that were recorded elsewhere, as JSON lines",
 }
 _MODULES = {"resume": "pause", "import": "import_"}
 
