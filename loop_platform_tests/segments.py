@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -68,6 +69,13 @@ def a_feedback(call_id: str, **fields: Any) -> Feedback:
 
 def lines(records: Sequence[Record]) -> bytes:
     return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+
+
+def await_steady_hour(seconds: float = 30.0) -> None:
+    """Returns when the hour has that long to go: a test that spans its end would be of two."""
+    left = 3600 - time.time() % 3600
+    if left < seconds:
+        time.sleep(left + 0.1)
 
 
 def ship(

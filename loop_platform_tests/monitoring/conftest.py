@@ -13,9 +13,15 @@ from loop_platform.defs.resources import LoopResource, resources
 from loop_platform.defs.telemetry.assets import calls, feedback
 from loop_platform.lake import Lake
 from loop_platform.settings import Settings
+from loop_platform_tests.segments import await_steady_hour
 
 Materialise = Callable[..., dg.ExecuteInProcessResult]
 Promote = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _hour_that_does_not_end() -> None:
+    await_steady_hour()
 
 
 @pytest.fixture

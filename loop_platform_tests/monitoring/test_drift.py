@@ -3,7 +3,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from loop_platform.database import drift_verdicts
+from loop_platform.database import cycles, drift_verdicts
 from loop_platform.defs.monitoring.drift import holm, overall_p_value, signal_tests
 from loop_platform.defs.monitoring.sensors import drift_due
 from loop_platform.defs.resources import LoopResource
@@ -125,3 +125,22 @@ def test_the_sensor_waits_for_half_a_window(
             instance=instance, sensor_name="drift_due", cursor=due.cursor
         )
         assert isinstance(drift_due(after, loop=loop), dg.SkipReason)
+
+
+def test_the_sensor_leaves_the_cores_to_training(
+    database: sa.Engine, lake: Lake, observe: Materialise, loop: LoopResource
+) -> None:
+    ship(database, lake, _commands(0, 120))
+    observe(hour_of(new_id()))
+    with database.begin() as connection:
+        row = {"cycle": "0001", "kind": "improvement", "reason": "100 corrections"}
+        connection.execute(sa.insert(cycles).values(row))
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(instance=instance, sensor_name="drift_due")
+        waiting = drift_due(context, loop=loop)
+        assert isinstance(waiting, dg.SkipReason)
+        assert "cycle 0001 is in training" in str(waiting.skip_message)
+        with database.begin() as connection:
+            long_ago = sa.text("opened_at - interval '2 hours'")
+            connection.execute(sa.update(cycles).values(opened_at=long_ago))
+        assert isinstance(drift_due(context, loop=loop), dg.SensorResult)

@@ -1,9 +1,13 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import polars as pl
 import pytest
 
+from loop_platform.defs.monitoring import signals as signals_folder
 from loop_platform.defs.monitoring.observed import ObservedCall
 from loop_platform.defs.monitoring.signals import signal_names, signals
+from loop_platform.tables import schema
 
 CHAT = {"messages": [{"role": "user", "content": "Say hello"}]}
 SYSTEM = [{"role": "system", "content": "Answer with one JSON object."}]
@@ -96,3 +100,29 @@ def test_the_prompt_is_the_last_user_message(content: object, prompt: str) -> No
         {"role": "assistant", "content": "after"},
     ]
     assert _call(messages=messages).prompt == prompt
+
+
+@pytest.fixture
+def more_signals(tmp_path: Path) -> Iterator[Path]:
+    """A folder that belongs to the signals."""
+    signals_folder.__path__.append(str(tmp_path))
+    signals.cache_clear()
+    yield tmp_path
+    signals_folder.__path__.remove(str(tmp_path))
+    signals.cache_clear()
+
+
+def test_one_new_file_is_a_new_signal(more_signals: Path) -> None:
+    (more_signals / "shouting.py").write_text(
+        '"""The share of capital letters."""\n'
+        "def measure(call): return sum(map(str.isupper, call.answer)) / len(call.answer)\n"
+        "def reason(value): return 'shouts' if value > 0.5 else None\n"
+    )
+    assert _measured("shouting", _call("HELLO")) == 1
+    assert schema("monitoring/signals")["shouting"] == pl.Float64
+
+
+def test_a_file_that_is_no_signal_is_refused_with_what_it_lacks(more_signals: Path) -> None:
+    (more_signals / "empty.py").write_text('"""Nothing."""\n')
+    with pytest.raises(TypeError, match=r"empty\.py lacks measure, reason"):
+        signals()

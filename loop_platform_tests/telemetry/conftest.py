@@ -11,8 +11,14 @@ from loop_platform.defs.telemetry.checks import calls_are_sound, feedback_is_sou
 from loop_platform.identity import hour_of, new_id
 from loop_platform.lake import Lake
 from loop_platform.settings import Settings
+from loop_platform_tests.segments import await_steady_hour
 
 Materialise = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(autouse=True)
+def _hour_that_does_not_end() -> None:
+    await_steady_hour()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Sees when enough calls came for another look at drift."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ def drift_due(
         return dg.SkipReason(f"{unfinished} drift reports are not finished")
     wanted = loop.settings.monitoring.drift_window // 2
     with loop.database.connect() as connection:
-        if cycle := _in_training(connection):
+        if cycle := _in_training(connection, loop.settings.training.timeout_s):
             return dg.SkipReason(f"cycle {cycle} is in training, on the same cores")
         counts, last = _since(connection, context.cursor)
     most = max(counts.values(), default=0)
@@ -37,10 +37,13 @@ def drift_due(
     return dg.SensorResult([dg.RunRequest(partition_key=current_hour())], cursor=last.isoformat())
 
 
-def _in_training(connection: sa.Connection) -> str | None:
-    """An open cycle that has no release yet."""
+def _in_training(connection: sa.Connection, timeout_s: float) -> str | None:
+    """An open cycle that has no release yet, for as long as training may take."""
     registered = sa.exists().where(releases.c.cycle == cycles.c.cycle)
-    query = sa.select(sa.func.min(cycles.c.cycle)).where(cycles.c.closed_at.is_(None), ~registered)
+    started = sa.func.clock_timestamp() - timedelta(seconds=timeout_s)
+    query = sa.select(sa.func.min(cycles.c.cycle)).where(
+        cycles.c.closed_at.is_(None), cycles.c.opened_at > started, ~registered
+    )
     cycle: str | None = connection.scalar(query)
     return cycle
 
