@@ -100,6 +100,7 @@ def sum_up(story: Story) -> None:
         "of": USERS,
         "calls": dict(story.crowd.asked),
         "feedback": dict(story.crowd.said),
+        "wrong_corrections": story.crowd.wrong,
         "habits": {"while collecting": _EAGER.stated(), "later": _CASUAL.stated()},
         "commands_by_release": {
             release: {"n": n, "succeeded": story.crowd.succeeded[release]}

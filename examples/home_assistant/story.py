@@ -81,6 +81,7 @@ class Story:
         self.screen.say(
             f"simulated users asked {self.crowd.asked.total()} times and said:"
             f" {', '.join(f'{n} {kind}s' for kind, n in sorted(self.crowd.said.items()))}"
+            f" ({self.crowd.wrong} corrections are wrong)"
         )
 
     async def snapshot(self, waiting: int) -> Figures:

@@ -15,7 +15,7 @@ from home_assistant.chat import Prompt
 from home_assistant.sampling import Command
 from home_assistant.users import Crowd, Habits
 
-CONCURRENCY = 6
+CONCURRENCY = 8
 _COMMAND_SHARE = 0.7
 
 Job = Callable[[], Awaitable[None]]

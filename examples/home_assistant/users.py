@@ -48,6 +48,8 @@ class Crowd:
     """feedback_id of a correction → when it was posted, by our own clock."""
     command_of: dict[str, Command] = field(default_factory=dict)
     """call_id → what was said."""
+    wrong: int = 0
+    """Corrections that were wrong."""
     people: set[str] = field(default_factory=set)
 
     async def command(self, command: Command, habits: Habits) -> None:
@@ -85,7 +87,7 @@ class Crowd:
         posted_at = now()
         feedback_id = await self._say(reply, user, correction=answer)
         self.corrected_at[feedback_id] = posted_at
-        self.said["wrong correction"] += errs
+        self.wrong += errs
 
     async def _say(self, reply: Reply, user: str, **what: Any) -> str:  # noqa: ANN401 - JSON
         (kind,) = what

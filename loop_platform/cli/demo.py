@@ -139,7 +139,8 @@ def _tell_where(settings: Settings, progress: Progress, out: Path, *, kept: bool
     if kept:
         progress.say("They are up until Ctrl-C.", style="bold")
         return
-    again = f"LOOP_SETTINGS={os.environ['LOOP_SETTINGS']} LOOP_SUITES={os.environ['LOOP_SUITES']}"
+    named = {name: os.path.relpath(os.environ[name]) for name in ("LOOP_SETTINGS", "LOOP_SUITES")}
+    again = " ".join(f"{name}={path}" for name, path in named.items())
     progress.say(
         "They end now. `make demo KEEP=1` keeps them up after a demo; this loop comes back"
     )
