@@ -1,0 +1,150 @@
+"""The adapter of a cycle: trained in the engine environment, registered as a release."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import sqlalchemy as sa
+
+from loop_platform.database import cycles as cycles_table
+from loop_platform.defs.resources import LoopResource
+from loop_platform.defs.training import inputs, replay
+from loop_platform.defs.training.picture import loss_curve
+from loop_platform.defs.training.trainer import Trained, train
+from loop_platform.engine.adapter import AdapterRefusedError, check, content_hash
+from loop_platform.engine.job import Job
+from loop_platform.partitions import cycles
+from loop_platform.release import registry
+from loop_platform.release.registry import Release
+from loop_platform.settings import Recipe, Settings
+
+ADAPTER = dg.AssetKey(["training", "adapter"])
+
+_IS_ITS_HASH = dg.AssetCheckSpec(
+    "content_is_its_name",
+    asset=ADAPTER,
+    blocking=True,
+    description="Safetensors alone, no pickle, in a folder named by the hash of its content.",
+)
+
+
+@dg.asset(
+    key=ADAPTER,
+    group_name="training",
+    partitions_def=cycles,
+    ins={"corrections": dg.AssetIn(["curation", "corrections"])},
+    deps=[dg.AssetDep(["telemetry", "calls"], partition_mapping=dg.AllPartitionMapping())],
+    kinds={"pytorch", "huggingface"},
+    owners=["team:loop"],
+    pool="training",
+    check_specs=[_IS_ITS_HASH],
+)
+def adapter(
+    context: dg.AssetExecutionContext,
+    loop: LoopResource,
+    pipes: dg.PipesSubprocessClient,
+    corrections: pl.DataFrame,
+) -> dg.MaterializeResult[None]:
+    """LoRA weights that mend the cycle's corrections and keep what the champion does well."""
+    cycle = context.partition_key
+    with loop.database.connect() as connection:
+        drilled = _drilled(connection, cycle)
+        parent = _parent(connection, drilled)
+    recipe = _recipe(loop.settings, drilled)
+    job = _job(loop, cycle, corrections, recipe, parent)
+    trained = train(context, pipes, loop.settings, job)
+    checked = _checked(trained)
+    if checked.passed:
+        _register(loop, cycle, parent, trained, drill=drilled is not None)
+    return dg.MaterializeResult(
+        metadata=_metadata(trained.record, parent),
+        data_version=dg.DataVersion(trained.sha256),
+        check_results=[checked],
+    )
+
+
+def _drilled(connection: sa.Connection, cycle: str) -> str | None:
+    return connection.scalar(
+        sa.select(cycles_table.c.drill_of).where(cycles_table.c.cycle == cycle)
+    )
+
+
+def _parent(connection: sa.Connection, drilled: str | None) -> Release:
+    """The release that training goes on from: the champion; for a drill, the one before it."""
+    champion = registry.champion(connection)
+    if champion is None:
+        raise dg.Failure("there is no champion to train on: `loop status` says what is missing")
+    beside = None if drilled is None else registry.by_cycle(connection, drilled)
+    if beside is None or beside.parent is None:
+        return champion
+    return registry.find(connection, beside.parent)
+
+
+def _recipe(settings: Settings, drilled: str | None) -> Recipe:
+    if drilled is None:
+        return settings.training.recipe
+    if settings.training.drill is None:
+        raise dg.Failure("this cycle is a gate drill, and the settings have no [training.drill]")
+    return settings.training.drill
+
+
+def _job(
+    loop: LoopResource, cycle: str, corrections: pl.DataFrame, recipe: Recipe, parent: Release
+) -> Job:
+    corrected = corrections.filter(pl.col("split") == "train")
+    with loop.database.connect() as connection:
+        kept = replay.replay(
+            connection,
+            loop.lake,
+            champion=parent.release,
+            corrected=set(corrected["task"].unique()),
+            rows=recipe.replay_rows,
+        )
+    folder = loop.settings.data_dir / "cycles" / cycle
+    files = inputs.write(folder, corrected, replay.lines(kept))
+    return inputs.job(loop.settings, recipe, files, parent)
+
+
+def _checked(trained: Trained) -> dg.AssetCheckResult:
+    try:
+        check(trained.adapter)
+        found = content_hash(trained.adapter)
+    except AdapterRefusedError as refusal:
+        return _result(False, str(refusal))
+    return _result(found == trained.sha256, f"the content's hash is {found}")
+
+
+def _result(passed: bool, description: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=passed, check_name=_IS_ITS_HASH.name, asset_key=ADAPTER, description=description
+    )
+
+
+def _register(
+    loop: LoopResource, cycle: str, parent: Release, trained: Trained, *, drill: bool
+) -> None:
+    with loop.database.begin() as connection:
+        registry.register(
+            connection,
+            cycle=cycle,
+            parent=parent.release,
+            adapter=trained.sha256,
+            adapter_path=trained.adapter,
+            weights_path=trained.weights,
+            drill=drill,
+            record=trained.record,
+        )
+
+
+def _metadata(record: Mapping[str, Any], parent: Release) -> dict[str, Any]:
+    counts = ("corrections", "replay", "steps", "tokens", "seconds", "tokens_per_s", "cost")
+    return {
+        "adapter": record["adapter"],
+        "trained on": parent.release,
+        **{name: record[name] for name in counts},
+        "loss": loss_curve(record["curve"]),
+        "recipe": dg.MetadataValue.json(record["recipe"]),
+        "versions": dg.MetadataValue.json(record["versions"]),
+        "data sha256": record["data_sha256"],
+    }

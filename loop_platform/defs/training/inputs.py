@@ -1,0 +1,57 @@
+"""The files of a training run, and the job that names them."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from loop_platform.engine.job import Job, decode
+from loop_platform.release.registry import Release
+from loop_platform.settings import Recipe, Settings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """`corrections.jsonl` and `replay.jsonl` of a cycle."""
+
+    corrections: Path
+    replay: Path
+
+
+def write(folder: Path, corrections: pl.DataFrame, replay: Iterable[dict[str, Any]]) -> Inputs:
+    """Write both files, in place of what an earlier run of the cycle wrote."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = (
+        {"messages": json.loads(messages), "answer": chosen}
+        for messages, chosen in corrections.select("messages", "chosen").iter_rows()
+    )
+    return Inputs(
+        _lines(folder / "corrections.jsonl", rows), _lines(folder / "replay.jsonl", replay)
+    )
+
+
+def job(settings: Settings, recipe: Recipe, inputs: Inputs, parent: Release) -> Job:
+    """The message to the trainer, checked as the trainer will check it."""
+    return decode(
+        {
+            "base": str(settings.base_model_folder),
+            "base_name": settings.models.base,
+            "parent": None if parent.adapter_path is None else str(parent.adapter_path),
+            "corrections": str(inputs.corrections),
+            "replay": str(inputs.replay),
+            "adapters": str(settings.data_dir / "adapters"),
+            "weights": str(settings.data_dir / "weights"),
+            "recipe": recipe.model_dump(),
+            "threads": settings.training.threads,
+            "max_tokens": settings.engine.max_model_len,
+            "cost_per_hour": settings.engine.cost_per_hour,
+        }
+    )
+
+
+def _lines(file: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return file
