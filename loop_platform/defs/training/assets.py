@@ -45,7 +45,7 @@ def adapter(
     loop: LoopResource,
     pipes: dg.PipesSubprocessClient,
     corrections: pl.DataFrame,
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """LoRA weights that mend the cycle's corrections and keep what the champion does well."""
     cycle = context.partition_key
     with loop.database.connect() as connection:
@@ -99,6 +99,7 @@ def _job(
             loop.lake,
             champion=parent.release,
             corrected=set(corrected["task"].unique()),
+            tenants=set(corrected["tenant"].unique()),
             rows=recipe.replay_rows,
         )
     folder = loop.settings.data_dir / "cycles" / cycle

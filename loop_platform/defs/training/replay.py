@@ -1,4 +1,7 @@
-"""What the champion does well, to be kept: its own answers on every task that is not corrected."""
+"""What the champion does well, to be kept: its own answers on every task that is not corrected, and
+those on the corrected tasks of which somebody said that they succeeded. Only of tenants whose people
+gave the corrections: nobody else's calls are trained on.
+"""
 
 import json
 from typing import Any
@@ -10,10 +13,22 @@ from loop_platform import manifest
 from loop_platform.lake import Lake
 
 _WORST_GOOD_RATING = 3
+_BLAME = (
+    (pl.col("rating") < _WORST_GOOD_RATING)
+    | ~pl.col("outcome")
+    | pl.col("correction").is_not_null()
+    | pl.col("report").is_not_null()
+)
 
 
 def replay(
-    connection: sa.Connection, lake: Lake, *, champion: str, corrected: set[str], rows: int
+    connection: sa.Connection,
+    lake: Lake,
+    *,
+    champion: str,
+    corrected: set[str],
+    tenants: set[str],
+    rows: int,
 ) -> pl.DataFrame:
     """At most `rows` answers, evenly over the tasks, the latest of each prompt.
 
@@ -27,14 +42,16 @@ def replay(
             pl.col("status") == 200,
             pl.col("messages").is_not_null(),
             pl.col("answer").str.strip_chars() != "",
-            ~pl.col("task").is_in(sorted(corrected)),
+            pl.col("tenant").is_in(sorted(tenants)),
         )
         .select("call_id", "task", "messages", "answer", "finish_reason")
         .collect()
     )
-    blamed = _blamed(connection, lake)
+    others = ~pl.col("task").is_in(sorted(corrected))
+    praised = pl.col("call_id").is_in(_said(connection, lake, pl.col("outcome")))
+    blamed = pl.col("call_id").is_in(_said(connection, lake, _BLAME))
     kept = (
-        answers.filter(~pl.col("call_id").is_in(blamed))
+        answers.filter(others | praised, ~blamed)
         .sort("call_id", descending=True)
         .unique(["task", "messages"], keep="first", maintain_order=True)
     )
@@ -59,13 +76,7 @@ def lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _blamed(connection: sa.Connection, lake: Lake) -> list[str]:
-    """Calls that somebody found fault with."""
-    bad = (
-        (pl.col("rating") < _WORST_GOOD_RATING)
-        | (pl.col("outcome") == False)  # noqa: E712 - an expression, not a truth value
-        | pl.col("correction").is_not_null()
-        | pl.col("report").is_not_null()
-    )
-    said = manifest.rows(connection, lake, "telemetry/feedback").filter(bad)
+def _said(connection: sa.Connection, lake: Lake, what: pl.Expr) -> list[str]:
+    """Calls of which somebody said so."""
+    said = manifest.rows(connection, lake, "telemetry/feedback").filter(what)
     return said.select("call_id").drop_nulls().collect()["call_id"].unique().to_list()
