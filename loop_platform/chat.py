@@ -17,7 +17,6 @@ Body = Mapping[str, Any]
 
 # An engine that restarts, or that is full, is asked again after a pause.
 _TRY_AGAIN = frozenset({429, 502, 503})
-_PAUSES_S = (0.5, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Chat:
     url: str
     model: str
     timeout_s: float = 120.0
+    pauses_s: Sequence[float] = (0.5, 2.0, 5.0)
+    """Before each further try, while the engine is away or full."""
 
     async def ask(
         self,
@@ -60,7 +61,7 @@ class Chat:
             return await asyncio.gather(*(in_turn(body) for body in bodies))
 
     async def _insist(self, session: aiohttp.ClientSession, body: Body) -> Reply:
-        for pause in _PAUSES_S:
+        for pause in self.pauses_s:
             reply, worth_another_try = await self._once(session, body)
             if not worth_another_try:
                 return reply

@@ -8,6 +8,7 @@ from loop_platform.release import registry, requests
 from loop_platform.release.states import State
 from loop_platform_tests.evaluation.cycle import candidate, learnt, materialise, settle, verdicts
 from loop_platform_tests.release.stage import Stage
+from loop_platform_tests.release.test_controller import ready
 
 
 def test_a_candidate_that_learnt_and_forgot_nothing_passes_every_gate(
@@ -76,8 +77,7 @@ def test_a_candidate_without_an_engine_fails_the_run_and_asks_for_nothing(
 ):
     name = candidate(stage, learnt())
     stage.engines.stop("engine-b")
-    stage.until(lambda connection: not stage.controller._fleet.health("b").ready)
-    stage.step()
+    stage.until(lambda connection: not ready(name)(connection))
 
     result = materialise(stage, offline, instance)
 

@@ -13,8 +13,9 @@ from loop_platform.release import registry, trials
 from loop_platform.release.states import SETTLED, State
 from loop_platform.settings import settings
 
-RELEASE = dg.AssetKey(["release", "release"])
-METRICS = dg.AssetKey(["ecosystem", "metrics"])
+# A job has one kind of partitions: a decision is of a cycle, the metrics are of a day.
+_DECISION = dg.define_asset_job("decision", dg.AssetSelection.assets(["release", "release"]))
+_METRICS = dg.define_asset_job("metrics", dg.AssetSelection.assets(["ecosystem", "metrics"]))
 
 
 @dg.sensor(
@@ -39,7 +40,7 @@ def canary_complete(
 
 
 @dg.sensor(
-    target=dg.AssetSelection.assets(RELEASE, METRICS),
+    jobs=[_DECISION, _METRICS],
     minimum_interval_seconds=settings().dagster.sensor_interval_s,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
@@ -64,14 +65,12 @@ def release_decided(
     if not decided:
         return dg.SkipReason("no decision since the last tick")
     latest = max(row.move_id for row in decided)
-    runs = [
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    decisions = [
         dg.RunRequest(
-            run_key=f"{row.cycle}:{row.move_id}", partition_key=row.cycle, asset_selection=[RELEASE]
+            run_key=f"{row.cycle}:{row.move_id}", job_name="decision", partition_key=row.cycle
         )
         for row in decided
     ]
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    runs.append(
-        dg.RunRequest(run_key=f"metrics:{latest}", partition_key=today, asset_selection=[METRICS])
-    )
-    return dg.SensorResult(runs, cursor=str(latest))
+    metrics = dg.RunRequest(run_key=f"metrics:{latest}", job_name="metrics", partition_key=today)
+    return dg.SensorResult([*decisions, metrics], cursor=str(latest))
