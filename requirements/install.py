@@ -4,6 +4,7 @@ Every list is complete and pinned, so nothing is resolved. torch alone may need 
 registry's build of it wants CUDA libraries that the list leaves out, they are added.
 """
 
+import re
 import subprocess
 import sys
 import time
@@ -50,11 +51,11 @@ def pip(python: Path, environment: Path, arguments: list[str], pinned: int) -> b
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line)
-            seen += line.startswith(("Collecting", "Requirement already"))
-            if pinned and line.startswith("Installing"):
+            if line.startswith(("Collecting", "Processing", "Requirement already")) and pinned:
+                seen += 1
+                show(f"{environment}: package {seen} of {pinned}")
+            elif line.startswith("Installing") and pinned:
                 show(f"{environment}: unpacking {pinned} packages")
-            elif pinned and seen:
-                show(f"{environment}: {seen} of {pinned} packages fetched")
     if process.returncode != 0:
         sys.stdout.write(f"\n{''.join(said[-40:])}\n{environment}: pip failed, see above\n")
     return process.returncode == 0
@@ -68,10 +69,10 @@ def torch_works(python: Path, lists: list[Path]) -> bool:
 
 
 def show(text: str) -> None:
-    """On a terminal each line replaces the one before; elsewhere a line in sixteen is plenty."""
+    """On a terminal each line replaces the one before; elsewhere a count in twenty is plenty."""
     if sys.stdout.isatty():
         sys.stdout.write(f"\r\033[K{text}")
-    elif " of " not in text or text.split(" of ", maxsplit=1)[0].endswith("0"):
+    elif not (count := re.search(r"package (\d+) of", text)) or int(count[1]) % 20 == 0:
         sys.stdout.write(f"{text.rstrip()}\n")
     sys.stdout.flush()
 
