@@ -13,12 +13,15 @@ _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
 def ago(at: datetime | float | None) -> str:
-    """`3 min ago`."""
+    """`3 min ago`: the largest unit of which there are two."""
     if at is None:
         return "never"
     then = at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
     seconds = (datetime.now(UTC) - then).total_seconds()
-    return "just now" if seconds < 2 else f"{span(seconds)} ago"
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now" if seconds < 5 else f"{seconds:.0f} s ago"
 
 
 def moment(at: datetime | float | None) -> str:
@@ -46,7 +49,7 @@ def span(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def pretty(text: object) -> str:

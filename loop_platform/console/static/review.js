@@ -63,7 +63,7 @@ function open() {
   const field = document.getElementById("chosen");
   field.focus();
   field.setSelectionRange(field.value.length, field.value.length);
-  field.scrollIntoView({ block: "nearest" });
+  editor().scrollIntoView({ block: "nearest" });
 }
 
 function choose(verdict) {

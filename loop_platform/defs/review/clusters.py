@@ -16,8 +16,11 @@ from loop_platform.database import review_items
 
 Vector = npt.NDArray[np.float32]
 
-SIMILARITY = 0.7
-"""Cosine to the cluster's mean from which on a call belongs to it."""
+SIMILARITY = 0.5
+"""Cosine to the cluster's mean from which on a call belongs to it.
+
+600 commands of the demo's 16 intents make 86 clusters at 0.5 and 218 at 0.7; the first 50 of the
+queue then cover 15.1 and 14.0 intents (random order: 14.4)."""
 
 _REMEMBERED = 5000
 """Latest items that the means are made of."""
