@@ -1,7 +1,6 @@
 """Ties a process to its parent and turns the first signal into one exception."""
 
 import ctypes
-import os
 import signal
 from types import FrameType
 

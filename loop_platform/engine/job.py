@@ -1,0 +1,57 @@
+"""What a training run is asked to do: the message from the asset to the program `train`.
+
+Importable in both environments.
+"""
+
+import msgspec
+
+
+class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How an adapter is trained: `loop_platform.settings.Recipe`, as the engine reads it."""
+
+    rank: int
+    alpha: int
+    learning_rate: float
+    epochs: float
+    max_steps: int | None
+    tokens_per_step: int
+    replay_rows: int
+    divergence_weight: float
+    seed: int
+
+
+class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One adapter to be trained. Paths are absolute."""
+
+    base: str
+    """Folder of the base model."""
+    base_name: str
+    """What the base model is called in the adapter's configuration and record."""
+    parent: str | None
+    """The champion's adapter, which training goes on from; None starts a new one."""
+    corrections: str
+    replay: str
+    adapters: str
+    """The folder that the adapter's folder, named by its hash, is put in."""
+    weights: str
+    """The same for the merged weights."""
+    recipe: Recipe
+    threads: int | None = None
+    max_tokens: int = 2048
+    """A row of more tokens is refused: the engine could not serve it."""
+    cost_per_hour: float = 0.0
+
+
+def decode(extras: object) -> Job:
+    """The job in a message.
+
+    Raises:
+        msgspec.ValidationError: a field is missing, unknown or of the wrong type.
+    """
+    return msgspec.convert(extras, Job)
+
+
+def encode(job: Job) -> dict[str, object]:
+    """The message of a job: plain JSON values."""
+    message: dict[str, object] = msgspec.to_builtins(job)
+    return message

@@ -1,0 +1,89 @@
+"""The training record, `training.json`: what made an adapter, and what making it took."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from loop_platform.engine.job import Job, Recipe
+
+FILE = "training.json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One optimiser step on the loss curve."""
+
+    step: int
+    surprise: float | None
+    divergence: float | None
+    learning_rate: float
+    tokens: int
+
+
+@dataclass
+class Progress:
+    """What was done so far."""
+
+    steps: int
+    curve: list[Point] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    def tail(self, share: float = 0.1) -> tuple[float | None, float | None]:
+        """Mean surprise and divergence over the last part of the curve."""
+        last = self.curve[-max(1, round(len(self.curve) * share)) :]
+        return _mean([p.surprise for p in last]), _mean([p.divergence for p in last])
+
+
+def record(
+    job: Job, data_sha256: str, rows: tuple[int, int], progress: Progress
+) -> dict[str, object]:
+    """The record as JSON values; `rows` are corrections and replay."""
+    surprise, divergence = progress.tail()
+    return {
+        "base": job.base_name,
+        "parent": None if job.parent is None else Path(job.parent).name,
+        "data_sha256": data_sha256,
+        "corrections": rows[0],
+        "replay": rows[1],
+        "recipe": recipe(job.recipe),
+        "seed": job.recipe.seed,
+        "steps": len(progress.curve),
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds, 1),
+        "tokens_per_s": round(progress.tokens_per_s, 1),
+        "cost": round(progress.seconds / 3600 * job.cost_per_hour, 5),
+        "final_surprise": surprise,
+        "final_divergence": divergence,
+        "curve": [asdict(point) for point in progress.curve],
+        "versions": versions(),
+    }
+
+
+def write(fields: dict[str, object], folder: Path) -> None:
+    (folder / FILE).write_text(json.dumps(fields, indent=1) + "\n")
+
+
+def recipe(given: Recipe) -> dict[str, object]:
+    return {name: getattr(given, name) for name in given.__struct_fields__}
+
+
+def versions() -> dict[str, str]:
+    """Of everything that the result depends on."""
+    packages = ("torch", "transformers", "peft", "safetensors", "tokenizers")
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

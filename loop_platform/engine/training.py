@@ -1,0 +1,173 @@
+"""Trains one adapter: from a job's files to hashed folders that appear whole or not at all."""
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loop_platform.engine import adapter, merge, record
+from loop_platform.engine.batches import collate, endless
+from loop_platform.engine.champion import Anchor, remember
+from loop_platform.engine.job import Job
+from loop_platform.engine.losses import losses
+from loop_platform.engine.network import Network
+from loop_platform.engine.optimiser import Optimiser
+from loop_platform.engine.record import Point, Progress
+from loop_platform.engine.rows import Row, content_hash, read
+
+Say = Callable[[str], None]
+
+_REPORT_EVERY_S = 5.0
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot give an adapter."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished adapter."""
+
+    sha256: str
+    adapter: Path
+    weights: Path
+    record: dict[str, object]
+
+
+def train(job: Job, say: Say) -> Trained:
+    """Train, save, merge.
+
+    Raises:
+        RowRefusedError: a row of the data cannot be trained on.
+        AdapterRefusedError: the parent is no adapter, or holds a pickle.
+        TrainingError: there is nothing to train on, or the loss is no number any more.
+    """
+    import torch
+
+    torch.set_num_threads(job.threads or os.cpu_count() or 1)
+    torch.manual_seed(job.recipe.seed)
+    tokenizer, rows = _data(job)
+    corrections = sum(not row.replay for row in rows)
+    say(
+        f"{corrections} corrections and {len(rows) - corrections} replayed answers,"
+        f" {sum(len(row.ids) for row in rows)} tokens an epoch"
+    )
+    network = Network(_adapted(job))
+    padding = int(tokenizer.pad_token_id or 0)
+    progress = _run(network, rows, padding, job, say)
+    sha256 = content_hash(Path(job.corrections), Path(job.replay))
+    fields = record.record(job, sha256, (corrections, len(rows) - corrections), progress)
+    return _save(network.adapted, job, fields)
+
+
+def _data(job: Job) -> tuple[Any, list[Row]]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(job.base)
+    if tokenizer.chat_template is None:
+        raise TrainingError(f"{job.base} has no chat template: its prompts cannot be rebuilt")
+    corrected = read(Path(job.corrections), tokenizer, replay=False, max_tokens=job.max_tokens)
+    replayed = read(Path(job.replay), tokenizer, replay=True, max_tokens=job.max_tokens)
+    if not corrected:
+        raise TrainingError(f"{job.corrections} has no row: there is nothing to learn")
+    return tokenizer, corrected + replayed
+
+
+def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16)
+    if job.parent is None:
+        return adapter.fresh(model, job.recipe.rank, job.recipe.alpha, job.recipe.seed)
+    parent = Path(job.parent)
+    if adapter.rank(parent) != job.recipe.rank:
+        raise TrainingError(
+            f"the recipe asks for rank {job.recipe.rank}, the champion's adapter {parent.name} has"
+            f" rank {adapter.rank(parent)}: training goes on from it, so set the recipe's rank to"
+            " that"
+        )
+    return adapter.attached(model, parent, trainable=True)
+
+
+def _run(network: Network, rows: list[Row], padding: int, job: Job, say: Say) -> Progress:
+    recipe = job.recipe
+    started = time.monotonic()
+    anchor = Anchor({})
+    if recipe.divergence_weight > 0:
+        anchor = remember(network, rows, recipe.tokens_per_step, padding)
+    tokens = sum(len(row.ids) for row in rows)
+    steps = recipe.max_steps or max(1, math.ceil(recipe.epochs * tokens / recipe.tokens_per_step))
+    progress = Progress(steps)
+    optimiser = Optimiser(network.parameters, recipe.learning_rate, steps)
+    said = started
+    batches = endless(rows, recipe.tokens_per_step, recipe.seed)
+    for step, chosen in zip(range(1, steps + 1), batches, strict=False):
+        batch = collate(rows, chosen, padding)
+        found = losses(network, batch, anchor, recipe.divergence_weight)
+        if not math.isfinite(float(found.total.detach())):
+            raise TrainingError(
+                f"the loss is {float(found.total.detach())} at step {step}: lower the learning rate"
+            )
+        found.total.backward()
+        rate = optimiser.learning_rate
+        optimiser.step()
+        progress.tokens += batch.tokens
+        progress.seconds = time.monotonic() - started
+        progress.curve.append(
+            Point(step, _number(found.surprise), _number(found.divergence), rate, progress.tokens)
+        )
+        if time.monotonic() - said > _REPORT_EVERY_S or step == steps:
+            said = time.monotonic()
+            say(_line(progress, step))
+    return progress
+
+
+def _line(progress: Progress, step: int) -> str:
+    point = progress.curve[-1]
+    left = progress.seconds / step * (progress.steps - step)
+    surprise = "-" if point.surprise is None else f"{point.surprise:.3f}"
+    divergence = "-" if point.divergence is None else f"{point.divergence:.4f}"
+    return (
+        f"step {step}/{progress.steps}: loss {surprise}, divergence {divergence},"
+        f" {progress.tokens_per_s:.0f} tokens/s, {left:.0f} s left"
+    )
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _save(adapted: Any, job: Job, fields: dict[str, object]) -> Trained:  # noqa: ANN401
+    with _scratch(Path(job.adapters)) as folder:
+        sha256 = adapter.save(adapted, folder, job.base_name)
+        record.write({"adapter": sha256, **fields}, folder)
+        with _scratch(Path(job.weights)) as weights:
+            merge.merge(adapted, Path(job.base), weights)
+            merged = _appear(weights, Path(job.weights) / sha256)
+        saved = _appear(folder, Path(job.adapters) / sha256)
+    return Trained(sha256, saved, merged, {"adapter": sha256, **fields})
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A hidden folder beside the place where its content will be, gone at the end."""
+    folder = parent / f".unfinished-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _appear(folder: Path, place: Path) -> Path:
+    """Rename, unless the same content is there already (the name is its hash)."""
+    if not place.exists():
+        folder.rename(place)
+    return place
