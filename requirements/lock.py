@@ -49,7 +49,11 @@ def report(options: list[str]) -> dict[str, str]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
         dry = ["--dry-run", "--ignore-installed", "--report", file.name]
-        subprocess.run([sys.executable, *pip, *dry, *options], check=True)
+        done = subprocess.run(
+            [sys.executable, *pip, *dry, *options], stderr=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode != 0:
+            sys.exit(done.stderr)
         metadata = [entry["metadata"] for entry in json.load(file)["install"]]
     return {normal(each["name"]): each["version"].partition("+")[0] for each in metadata}
 
