@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from loop_platform.settings import Settings, settings
 from loop_platform.stack.errors import StackError
 from loop_platform.stack.programs import REPOSITORY
 from loop_platform.stack.progress import Progress
+from loop_platform.stack.up import champion_answers
 
 EXAMPLE = REPOSITORY / "examples" / "home_assistant"
 PYTHON = REPOSITORY / ".venv-demo" / "bin" / "python"
@@ -102,8 +104,17 @@ def _stack(
     if earlier := begin(settings.data_dir):
         progress.say(f"what the demo before left is now in {earlier}")
     process = stack.enter_context(child([sys.executable, "-m", "loop_platform.cli", "up"]))
-    _await_answer(f"{settings.gateway_url}/readyz", process, _START_TIMEOUT_S)
+    _wait(lambda: _is_up(settings), "the stack", process, _START_TIMEOUT_S)
     return process
+
+
+def _is_up(settings: Settings) -> bool:
+    """Whether the last of what `loop up` waits for is there."""
+    return (
+        _answers(f"{settings.gateway_url}/readyz")
+        and _answers(f"{settings.dagster_url}/server_info")
+        and champion_answers(settings)
+    )
 
 
 def _hook(stack: contextlib.ExitStack, settings: Settings) -> None:
@@ -113,7 +124,7 @@ def _hook(stack: contextlib.ExitStack, settings: Settings) -> None:
     log = settings.data_dir / "logs" / "validator-hook.log"
     command = [str(PYTHON), "-m", "home_assistant.hook"]
     process = stack.enter_context(child(command, environment=_example(), log=log))
-    _await_answer(_HOOK, process, _HOOK_TIMEOUT_S)
+    _wait(lambda: _answers(_HOOK), "the validator hook", process, _HOOK_TIMEOUT_S)
 
 
 def _drive(settings: Settings, out: Path, cycles: int, seed: int) -> int:
@@ -155,13 +166,15 @@ def _has_turned(settings: Settings) -> bool:
     return bool(turned)
 
 
-def _await_answer(url: str, process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
+def _wait(
+    ready: Callable[[], bool], what: str, process: "subprocess.Popen[bytes]", timeout_s: float
+) -> None:
     deadline = time.monotonic() + timeout_s
-    while not _answers(url):
+    while not ready():
         if process.poll() is not None:
-            raise StackError(f"what should answer at {url} ended (status {process.returncode})")
+            raise StackError(f"{what} ended (status {process.returncode})")
         if time.monotonic() > deadline:
-            raise StackError(f"nothing answered at {url} within {timeout_s:.0f} s")
+            raise StackError(f"{what} was not ready within {timeout_s:.0f} s")
         time.sleep(0.5)
 
 
