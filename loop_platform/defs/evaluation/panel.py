@@ -24,7 +24,7 @@ SIDE = 4
 """Requests in flight on each side."""
 # The champion's second time has other batches: what they change of its answers is its own noise.
 _AGAIN = 7
-_SUITE_TOKENS = 48
+_SUITE_TOKENS = 32
 _FEWEST_TOKENS = 64
 
 
