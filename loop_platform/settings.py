@@ -82,6 +82,8 @@ class MonitoringSettings(_Group):
     """Calls (the latest before) that a call's novelty is measured against."""
     drift_window: int = pydantic.Field(200, ge=30)
     drift_p_value: float = pydantic.Field(0.01, gt=0, lt=1)
+    drift_interval_s: float = pydantic.Field(120.0, ge=0)
+    """At least so long between two drift reports: each takes some six seconds of a core."""
     embedded_share: float = pydantic.Field(1.0, gt=0, le=1)
     """Share of calls, stratified by task, that is embedded."""
 

@@ -108,7 +108,7 @@ def test_a_champion_is_compared_with_what_it_answered_in_its_own_trials(
     assert _verdicts(database) == [("home", False)]
 
 
-def test_the_sensor_waits_for_half_a_window(
+def test_the_sensor_waits_for_half_a_window_and_for_the_interval(
     database: sa.Engine, lake: Lake, observe: Materialise, loop: LoopResource
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
@@ -124,7 +124,9 @@ def test_the_sensor_waits_for_half_a_window(
         after = dg.build_sensor_context(
             instance=instance, sensor_name="drift_due", cursor=due.cursor
         )
-        assert isinstance(drift_due(after, loop=loop), dg.SkipReason)
+        waiting = drift_due(after, loop=loop)
+        assert isinstance(waiting, dg.SkipReason)
+        assert "the last report looked at the calls" in str(waiting.skip_message)
 
 
 def test_the_sensor_leaves_the_cores_to_training(

@@ -1,6 +1,6 @@
 """Sees when enough calls came for another look at drift."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import sqlalchemy as sa
@@ -11,6 +11,8 @@ from loop_platform.defs.monitoring.drift_report import drift_report
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import current_hour
 from loop_platform.settings import settings
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dg.sensor(
@@ -24,16 +26,19 @@ def drift_due(
     """A report when a task got half a window of calls since the last one was asked for."""
     if unfinished := runs_in_flight(context):
         return dg.SkipReason(f"{unfinished} drift reports are not finished")
-    wanted = loop.settings.monitoring.drift_window // 2
+    monitoring = loop.settings.monitoring
+    wanted = monitoring.drift_window // 2
+    looked = datetime.fromisoformat(context.cursor) if context.cursor else _LONG_AGO
+    waited = (datetime.now(UTC) - looked).total_seconds()
+    if waited < monitoring.drift_interval_s:
+        return dg.SkipReason(f"the last report looked at the calls of {waited:.0f} s ago")
     with loop.database.connect() as connection:
         if cycle := _in_training(connection, loop.settings.training.timeout_s):
             return dg.SkipReason(f"cycle {cycle} is in training, on the same cores")
-        counts, last = _since(connection, context.cursor)
+        counts, last = _since(connection, looked)
     most = max(counts.values(), default=0)
     if most < wanted or last is None:
-        return dg.SkipReason(
-            f"the busiest task got {most} calls since the last report, of {wanted}"
-        )
+        return dg.SkipReason(f"the busiest task got {most} new calls of the {wanted} for a report")
     return dg.SensorResult([dg.RunRequest(partition_key=current_hour())], cursor=last.isoformat())
 
 
@@ -48,15 +53,13 @@ def _in_training(connection: sa.Connection, timeout_s: float) -> str | None:
     return cycle
 
 
-def _since(connection: sa.Connection, cursor: str | None) -> tuple[dict[str, int], datetime | None]:
+def _since(connection: sa.Connection, looked: datetime) -> tuple[dict[str, int], datetime | None]:
     """Champion calls by task that telemetry counted since, and when the last was."""
     counted = call_counts.c.counted_at
     query = (
         sa.select(call_counts.c.task, sa.func.sum(call_counts.c.calls), sa.func.max(counted))
-        .where(call_counts.c.route == "champion")
+        .where(call_counts.c.route == "champion", counted > looked)
         .group_by(call_counts.c.task)
     )
-    if cursor:
-        query = query.where(counted > datetime.fromisoformat(cursor))
     rows = connection.execute(query).all()
     return {task: int(calls) for task, calls, _ in rows}, max((at for *_, at in rows), default=None)
