@@ -1,7 +1,7 @@
 """Brings the base model into the form that training and serving read: a Hugging Face folder with
 safetensors, a tokenizer and its chat template.
 
-    python -m loop_platform.engine.base_model --model packaged:smollm2-135m-instruct --out models/base
+    python -m loop_platform.engine.base_model --model packaged:… --out models/base
 
 `--model` is `packaged:<name>`, a Hugging Face id, a folder, or a GGUF file.
 """
@@ -66,7 +66,7 @@ def _load(model: str, dtype: str) -> tuple[Any, Any]:
     return _plain(quantised, getattr(torch, dtype)), AutoTokenizer.from_pretrained(**source)
 
 
-def _plain(quantised: Any, dtype: Any) -> Any:
+def _plain(quantised: Any, dtype: Any) -> Any:  # noqa: ANN401 - transformers is untyped
     """The same weights in a fresh model: one that was loaded from GGUF refuses to be saved."""
     config = type(quantised.config)(
         **{

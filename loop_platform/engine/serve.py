@@ -66,7 +66,7 @@ def environment(assignment: Assignment, *, gpu: bool) -> dict[str, str]:
     if not gpu:
         variables["VLLM_CPU_KVCACHE_SPACE"] = str(assignment.kv_cache_gib)
         # With one worker the engine process does the work itself: a separate one would cost 650 MB,
-        # ten seconds of start and a core that spins while it waits. vLLM reads this as "uni may be".
+        # ten seconds of start and a core that spins while it waits. vLLM lets `uni` be with this.
         variables["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         # Engines, training and the rest share the cores: no pinning, no spinning at barriers.
         variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
