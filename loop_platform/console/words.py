@@ -69,7 +69,7 @@ def difference(before: str | None, after: str) -> Markup:
     """`after` with what it takes away from `before` and what it adds marked, word by word."""
     old, new = _WORD.findall(pretty(before or "")), _WORD.findall(pretty(after))
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
-    if matcher.ratio() < 0.3:  # nothing in common: the marks would only be noise
+    if matcher.ratio() < 0.4:  # nothing in common: the marks would only be noise
         return escape(pretty(after))
     return Markup().join(_marked(old, new, matcher.get_opcodes()))
 

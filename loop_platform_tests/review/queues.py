@@ -45,7 +45,7 @@ def queued(database: sa.Engine, *candidates: Candidate, kinds: list[int] | None 
         return enqueue(connection, candidates, [vector(kind) for kind in directions])
 
 
-def corrected(prompt: str, answer: str, contributor: str = "user-1", **fields: Any) -> Candidate:
+def corrected(prompt: str, right: str, contributor: str = "user-1", **fields: Any) -> Candidate:
     """A call that somebody sent the right answer for."""
-    feedback = [said("correction", contributor, correction=answer)]
+    feedback = [said("correction", contributor, correction=right)]
     return candidate(prompt, feedback=feedback, **fields)
