@@ -88,9 +88,9 @@ def request_move(
     return int(connection.execute(statement.returning(move_requests.c.request_id)).scalar_one())
 
 
-def promote(connection: sa.Connection, release: str, *, actor: str, reason: str) -> int:
-    """Ask for a release's next step towards production, as a person does who looked at its
-    evidence: out of the shadow into the canary, out of the canary to everyone.
+def next_step(connection: sa.Connection, release: str) -> State:
+    """Where a person who promotes a release sends it: out of the shadow into the canary, out of
+    the canary to everyone.
 
     Raises:
         UnknownReleaseError: there is no such release.
@@ -100,9 +100,7 @@ def promote(connection: sa.Connection, release: str, *, actor: str, reason: str)
     if state not in _NEXT_STEP:
         takes = ", ".join(_NEXT_STEP)
         raise RefusedError(f"release {release!r} is {state}: only a release in {takes} is promoted")
-    return request_move(
-        connection, release, _NEXT_STEP[state], actor=actor, reason=reason, evidence={}
-    )
+    return _NEXT_STEP[state]
 
 
 def outcome(connection: sa.Connection, request_id: int) -> Outcome:

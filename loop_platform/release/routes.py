@@ -9,9 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from loop_platform.database import engine_slots, releases, routes, trials
+from loop_platform.database import engine_slots, releases, route_counters, routes, trials
 from loop_platform.release.states import State
 from loop_platform.settings import GateSettings
+
+# Copies for each planned pair: some copies fail, and some of their calls.
+_ENOUGH = 1.25
+
+_mirrored = (
+    sa.select(sa.func.coalesce(sa.func.sum(route_counters.c.calls), 0))
+    .where(route_counters.c.release == releases.c.release, route_counters.c.route == "shadow")
+    .correlate(releases)
+    .scalar_subquery()
+)
 
 
 def follow(connection: sa.Connection, gates: GateSettings) -> bool:
@@ -69,7 +79,9 @@ def _champion(connection: sa.Connection) -> dict[str, Any]:
 
 
 def _trial(connection: sa.Connection, stage: State, share: float) -> dict[str, Any]:
-    """The canary or shadow; a shadow that has its verdict mirrors no longer."""
+    """The canary or shadow. A shadow that has its verdict, or enough copies for one, mirrors no
+    longer: every copy costs what a call costs.
+    """
     statement = (
         sa.select(releases.c.release, engine_slots.c.url)
         .join(engine_slots, engine_slots.c.release == releases.c.release)
@@ -77,7 +89,9 @@ def _trial(connection: sa.Connection, stage: State, share: float) -> dict[str, A
         .where(releases.c.state == stage, engine_slots.c.ready)
     )
     if stage is State.SHADOW:
-        statement = statement.where(trials.c.ended_at.is_(None))
+        statement = statement.where(
+            trials.c.ended_at.is_(None), _mirrored < _ENOUGH * trials.c.planned
+        )
     row = connection.execute(statement.limit(1)).one_or_none()
     found = row is not None
     return {

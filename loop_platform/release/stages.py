@@ -106,7 +106,7 @@ def _trial_ending(
     route: Route = "canary" if release.state is State.CANARY else "shadow"
     counted = guardrails.counts(connection, release.release, route, trial.started_at)
     evidence = {route: counted.as_evidence(), "planned": trial.planned}
-    sentence = guardrails.broken(counted, settings.gates)
+    sentence = guardrails.broken(counted, route, settings.gates)
     if sentence is not None:
         return f"guardrail in {release.state}: {sentence}", evidence
     running = trial.verdict is None

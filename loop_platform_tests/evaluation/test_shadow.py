@@ -192,9 +192,9 @@ class TestPeoplePromote:
         materialise(stage, shadow, instance)
         stage.step(2)
         assert stage.release(name).state is State.SHADOW
-        stage.ask(lambda connection: requests.promote(connection, name, actor="p", reason="I read"))
-        settle(stage, name)
+        step = stage.ask(lambda connection: requests.next_step(connection, name))
+        go_to(stage, name, step)
 
         assert stage.release(name).state is State.CANARY
         last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
-        assert (last.actor, last.evidence["shadow"]) == ("p", "not known")
+        assert (last.actor, last.evidence["shadow"]) == ("a test", "not known")

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from loop_platform.database import cycles, route_counters
 from loop_platform.release import leases, registry, requests, routes, slots, trials
+from loop_platform.release.guardrails import Counts, broken
 from loop_platform.release.requests import Outcome
 from loop_platform.release.states import State
 from loop_platform.settings import GateSettings
@@ -252,6 +253,28 @@ def test_a_canary_that_fails_is_ended_at_once(stage: Stage):
     assert last.to_state is State.REJECTED
     assert "3 of 6 calls failed" in last.reason
     assert last.evidence["canary"] == {"calls": 6, "errors": 3, "over_budget": 0}
+
+
+def test_a_shadow_that_has_enough_copies_mirrors_no_longer(stage: Stage):
+    base_of(stage)
+    name = stage.register("efefefefefefefef")
+    stage.until(ready(name))
+    ask_for(stage, name, State.EVALUATED)
+    stage.step()
+    assert stage.ask(routes.read).shadow == name
+
+    count(stage, name, "shadow", calls=13, errors=0)
+    stage.step()
+
+    assert stage.ask(routes.read).shadow is None
+    assert stage.release(name).state is State.SHADOW
+
+
+def test_a_slow_canary_is_ended_and_a_slow_shadow_is_not():
+    counted = Counts(calls=20, errors=0, over_budget=10)
+
+    assert "longer than the budget" in str(broken(counted, "canary", GateSettings()))
+    assert broken(counted, "shadow", GateSettings()) is None
 
 
 def test_one_failed_call_ends_nothing(stage: Stage):

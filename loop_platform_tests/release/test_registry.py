@@ -69,7 +69,7 @@ def test_a_person_cannot_promote_what_was_not_evaluated(database: sa.Engine):
     with database.begin() as connection:
         name = register(connection)
         with pytest.raises(RefusedError, match="is registered: only a release in shadow"):
-            requests.promote(connection, name, actor="a", reason="b")
+            requests.next_step(connection, name)
 
 
 @pytest.mark.parametrize("state", list(State))

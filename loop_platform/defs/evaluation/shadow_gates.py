@@ -69,7 +69,7 @@ def by_likeness(task: str, seen: Likeness, gates: GateSettings) -> Score:
     found = Pairs.of(seen.champion, seen.candidate)
     return Score(
         task,
-        "agreement with the champion",
+        "agreement on mirrored calls",
         champion=None,
         candidate=Rate.of(found.candidate, found.n),
         itself=Rate.of(found.champion, found.n),
