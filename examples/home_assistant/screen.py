@@ -41,16 +41,16 @@ class Screen:
         self.say(f"{title}: {done}/{total}")
 
     @contextmanager
-    def waiting(self, title: str) -> Iterator[Callable[[str], None]]:
-        """A line that says what is waited for; yields what changes it."""
+    def waiting(self, title: str) -> Iterator[Callable[[str, str], None]]:
+        """A line that says what is waited for; yields what changes its state and its detail."""
         with self.console.status(f"{title} …") as status:
-            said = ""
+            shown = ""
 
-            def tell(state: str) -> None:
-                nonlocal said
-                status.update(f"{title}: {state}")
-                if state != said and not self.console.is_terminal:
+            def tell(state: str, detail: str) -> None:
+                nonlocal shown
+                status.update(f"{title}: {state}, {detail}")
+                if state != shown:
                     self.say(f"{title}: {state}")
-                said = state
+                shown = state
 
             yield tell

@@ -114,10 +114,10 @@ class Story:
             self.reviewer.check()
             status = await self.services.loop.status()
             counts = status["corrections"]
-            tell(f"{counts['usable']}/{counts['needed']} corrections accepted")
+            tell("at work", f"{counts['usable']}/{counts['needed']} corrections accepted")
             return True if cycle in await self.services.loop.cycles() else None
 
-        with self.screen.waiting(f"simulated reviewer, until cycle {cycle} opens") as tell:
+        with self.screen.waiting(f"simulated reviewer, for cycle {cycle}") as tell:
             await until(f"cycle {cycle} to open", look, timeout_s)
         verdicts = ", ".join(f"{n} × {kind}" for kind, n in self.reviewer.verdicts.items())
         self.screen.say(f"cycle {cycle} opened; the simulated reviewer decided: {verdicts}")
@@ -130,7 +130,7 @@ class Story:
             self.reviewer.check()
             stage = await self.services.loop.stage(cycle)
             users.pace = PACE.get(stage, _PACE_ELSEWHERE)
-            tell(f"{stage}, {users.calls} simulated calls meanwhile")
+            tell(stage, f"{users.calls} simulated calls meanwhile")
             return None if under_way(stage) else stage
 
         with self.screen.waiting(f"cycle {cycle}") as tell:

@@ -71,7 +71,7 @@ class Background:
         self._crowd = crowd
         self._habits = habits
         self._prompts = prompts
-        self._next = time.monotonic()
+        self._last = time.monotonic()
 
     async def __aenter__(self) -> "Background":
         self._workers = asyncio.gather(*(self._work() for _ in range(CONCURRENCY)))
@@ -100,13 +100,10 @@ class Background:
             self.calls += 1
 
     async def _turn(self) -> None:
-        while self.pace <= 0:
-            await asyncio.sleep(0.2)
-        self._next = max(self._next + 1 / self.pace, time.monotonic() - 1)
-        while (wait := self._next - time.monotonic()) > 0:
-            await asyncio.sleep(min(wait, 0.5))
-            if self.pace > 0 and wait > 1 / self.pace:
-                self._next = time.monotonic()  # the pace was raised meanwhile
+        """Until the next call is due: asked anew all the time, for the pace changes."""
+        while self.pace <= 0 or time.monotonic() < self._last + 1 / self.pace:
+            await asyncio.sleep(0.1)
+        self._last = time.monotonic()
 
 
 def _balanced(commands: Sequence[Command], chance: random.Random) -> "itertools.chain[Command]":
