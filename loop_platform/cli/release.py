@@ -6,8 +6,8 @@ import click
 
 from loop_platform.database import engine
 from loop_platform.release import registry
-from loop_platform.release.requests import request_move, wait_for
-from loop_platform.release.states import State
+from loop_platform.release.requests import next_step, request_move, wait_for
+from loop_platform.release.states import RefusedError, State
 
 _PATIENCE_S = 30.0
 
@@ -32,8 +32,14 @@ def list_() -> None:
 @click.argument("name")
 @click.option("--reason", default="promoted by hand", show_default=True)
 def promote(name: str, reason: str) -> None:
-    """Make a candidate that passed its canary the champion."""
-    _move(name, State.CHAMPION, reason)
+    """Send a candidate on: out of a shadow that waits for a person into the canary, out of the
+    canary to everyone. A retired release becomes champion again."""
+    try:
+        with engine().connect() as connection:
+            step = next_step(connection, name)
+    except (RefusedError, registry.UnknownReleaseError) as error:
+        raise click.ClickException(str(error)) from error
+    _move(name, step, reason)
 
 
 @release.command()

@@ -12,11 +12,12 @@ from loop_platform.console.session import Endpoint, Visit, needs
 from loop_platform.database import move_requests
 from loop_platform.release import registry
 from loop_platform.release.registry import Release, UnknownReleaseError
-from loop_platform.release.requests import request_move, wait_for
-from loop_platform.release.states import MOVES, State
+from loop_platform.release.requests import NEXT_STEP, next_step, request_move, wait_for
+from loop_platform.release.states import MOVES, RefusedError, State
 
-MOVES_BY_NAME = {
-    "promote": State.CHAMPION,
+# Where each leads; promotion to whatever step comes next.
+MOVES_BY_NAME: dict[str, State | None] = {
+    "promote": None,
     "rollback": State.ROLLED_BACK,
     "reject": State.REJECTED,
 }
@@ -40,7 +41,7 @@ def mover(name: str) -> Endpoint:
 
     @needs("admin")
     def move(visit: Visit) -> Response:
-        request_id = _request(visit, MOVES_BY_NAME[name])
+        request_id = _request(visit, name)
         became = wait_for(visit.console.database, request_id, _WAIT_S)
         if became.refusal is not None:
             raise Refused(409, became.refusal)
@@ -50,14 +51,17 @@ def mover(name: str) -> Endpoint:
     return move
 
 
-def _request(visit: Visit, target: State) -> int:
+def _request(visit: Visit, name: str) -> int:
     release, who = visit.path("release"), visit.key.name
     reason = str(visit.body.get("reason") or f"asked for by {who}")
     try:
         with visit.console.database.begin() as connection:
+            target = MOVES_BY_NAME[name] or next_step(connection, release)
             return request_move(connection, release, target, actor=who, reason=reason, evidence={})
     except UnknownReleaseError as error:
         raise Refused(404, str(error)) from error
+    except RefusedError as error:
+        raise Refused(409, str(error)) from error
 
 
 @needs("reviewer")
@@ -71,11 +75,8 @@ def page(visit: Visit) -> Response:
     release = _whole(visit)
     state = State(release["state"])
     # Drills are bad on purpose: the controller would refuse to promote one.
-    allowed = [
-        name
-        for name, target in MOVES_BY_NAME.items()
-        if target in MOVES[state] and not (release["drill"] and name == "promote")
-    ]
+    promotes = ["promote"] if state in NEXT_STEP and not release["drill"] else []
+    allowed = promotes + [name for name, to in MOVES_BY_NAME.items() if to in MOVES[state]]
     context = {"key": visit.key, "at": "releases", "release": release, "allowed": allowed}
     return replies.page(visit.request, "release.html", context)
 

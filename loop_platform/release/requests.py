@@ -17,7 +17,8 @@ from loop_platform.release import registry
 from loop_platform.release.registry import Evidence
 from loop_platform.release.states import RefusedError, State
 
-_NEXT_STEP = {
+# Where a person who promotes a release sends it.
+NEXT_STEP = {
     State.SHADOW: State.CANARY,
     State.CANARY: State.CHAMPION,
     State.RETIRED: State.CHAMPION,
@@ -97,10 +98,10 @@ def next_step(connection: sa.Connection, release: str) -> State:
         RefusedError: its next step is not a person's to take.
     """
     state = registry.find(connection, release).state
-    if state not in _NEXT_STEP:
-        takes = ", ".join(_NEXT_STEP)
+    if state not in NEXT_STEP:
+        takes = ", ".join(NEXT_STEP)
         raise RefusedError(f"release {release!r} is {state}: only a release in {takes} is promoted")
-    return _NEXT_STEP[state]
+    return NEXT_STEP[state]
 
 
 def outcome(connection: sa.Connection, request_id: int) -> Outcome:
