@@ -1,6 +1,7 @@
 """What the champion does well, to be kept: its own answers on every task that is not corrected, and
-those on the corrected tasks of which somebody said that they succeeded. Only of tenants whose people
-gave the corrections: nobody else's calls are trained on.
+those on corrected tasks of which somebody said that they succeeded.
+
+Only of tenants whose people gave the corrections, and nothing that any cycle holds out.
 """
 
 import json
@@ -10,6 +11,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from loop_platform import manifest
+from loop_platform.database import cycle_corrections, decisions, review_items
+from loop_platform.defs.review.candidates import last_user_message
 from loop_platform.lake import Lake
 
 _WORST_GOOD_RATING = 3
@@ -46,6 +49,7 @@ def replay(
         )
         .select("call_id", "task", "messages", "answer", "finish_reason")
         .collect()
+        .filter(~pl.col("messages").map_elements(_last_said, pl.String).is_in(_tested(connection)))
     )
     others = ~pl.col("task").is_in(sorted(corrected))
     praised = pl.col("call_id").is_in(_said(connection, lake, pl.col("outcome")))
@@ -74,6 +78,21 @@ def lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
         }
         for row in frame.iter_rows(named=True)
     ]
+
+
+def _last_said(messages: str) -> str:
+    return last_user_message(json.loads(messages))
+
+
+def _tested(connection: sa.Connection) -> list[str]:
+    """What the user said in every correction that a cycle held out."""
+    query = (
+        sa.select(review_items.c.messages)
+        .join(decisions, decisions.c.item_id == review_items.c.item_id)
+        .join(cycle_corrections, cycle_corrections.c.decision_id == decisions.c.decision_id)
+        .where(cycle_corrections.c.split == "heldout")
+    )
+    return sorted({last_user_message(messages) for messages in connection.scalars(query)})
 
 
 def _said(connection: sa.Connection, lake: Lake, what: pl.Expr) -> list[str]:
