@@ -21,6 +21,11 @@ def log_file(data_dir: Path, program: str) -> Path:
     return log_folder(data_dir) / f"{program}.log"
 
 
+def group_file(data_dir: Path, program: str) -> Path:
+    """Remembers the program's process group."""
+    return data_dir / "run" / f"{program}.group"
+
+
 def write_configuration(data_dir: Path, programs: Sequence[Program]) -> Path:
     """Writes `run/supervisord.conf` and says where."""
     path = data_dir / "run" / "supervisord.conf"
@@ -56,7 +61,13 @@ def _group(names: Sequence[str]) -> str:
 
 
 def _program(data_dir: Path, program: Program) -> str:
-    command = tethered(program.command, signal=program.stop_signal, user=program.user)
+    command = tethered(
+        program.command,
+        signal=program.stop_signal,
+        user=program.user,
+        # PostgreSQL's processes end with their postmaster, and that is never to be cut short.
+        group=None if program.name == FIRST else group_file(data_dir, program.name),
+    )
     return f"""[program:{program.name}]
 command = {_text(shlex.join(command))}
 directory = {_text(program.directory)}

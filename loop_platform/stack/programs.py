@@ -118,8 +118,18 @@ def _dagster(settings: Settings) -> list[Program]:
             _module("loop_platform.stack.code_location", "loop_platform.definitions", socket),
             "Dagster code location",
         ),
-        Program("dagster-webserver", _module("dagster_webserver", *workspace, *at), "Dagster UI"),
-        Program("dagster-daemon", _module("dagster._daemon", "run", *workspace), "Dagster daemon"),
+        Program(
+            "dagster-webserver",
+            _module("dagster_webserver", *workspace, *at),
+            "Dagster UI",
+            stop_seconds=3,
+        ),
+        Program(
+            "dagster-daemon",
+            _module("dagster._daemon", "run", *workspace),
+            "Dagster daemon",
+            stop_seconds=3,
+        ),
     ]
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from collections.abc import Collection
 from typing import Self
 
 from loop_platform.settings import Settings
-from loop_platform.stack.configuration import log_file, write_configuration
+from loop_platform.stack.configuration import group_file, log_file, write_configuration
 from loop_platform.stack.errors import StackError
 from loop_platform.stack.incidents import Incidents, tail
 from loop_platform.stack.programs import environment, programs
@@ -19,7 +18,7 @@ from loop_platform.stack.progress import Progress
 from loop_platform.stack.readiness import Probe, Readiness, wait_until
 from loop_platform.stack.sockets import supervisor_socket
 from loop_platform.stack.supervision import Supervisor, SupervisorError
-from loop_platform.stack.tether import tethered
+from loop_platform.stack.tether import kill_group, tethered
 
 _READY_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0
@@ -40,7 +39,6 @@ class Stack:
         self._lock = lock
         self._readiness = Readiness(settings, self.supervisor)
         self._incidents = Incidents(settings.data_dir)
-        self._groups: set[int] = set()
         self._disk_was_low = False
 
     def __enter__(self) -> Self:
@@ -63,14 +61,14 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         with self._progress.step("stopping", "everything stopped"):
-            self._remember_groups()
             self._daemon.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
                 self._daemon.wait(_STOP_TIMEOUT_S)
             if self._daemon.poll() is None:
                 self._daemon.kill()
                 self._daemon.wait()
-            self._kill_groups()
+            for name in self.programs:  # what ended without its children
+                kill_group(group_file(self.settings.data_dir, name))
 
     def start(self, name: str) -> None:
         """Start a program, without waiting for it, if this stack has it."""
@@ -104,7 +102,6 @@ class Stack:
             for incident in self._incidents.new():
                 self._warn(str(incident))
             if looks % 20 == 0:
-                self._remember_groups()
                 self._look_at_disk()
             looks += 1
             time.sleep(_LOOK_EVERY_S)
@@ -123,16 +120,6 @@ class Stack:
         except SupervisorError:
             return False
         return True
-
-    def _remember_groups(self) -> None:
-        """Each program leads a process group: its rest can be ended when its leader is gone."""
-        with contextlib.suppress(SupervisorError):
-            self._groups = {s.pid for s in self.supervisor.statuses() if s.pid is not None}
-
-    def _kill_groups(self) -> None:
-        for group in self._groups:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
 
     def _look_at_disk(self) -> None:
         free = shutil.disk_usage(self.settings.data_dir).free

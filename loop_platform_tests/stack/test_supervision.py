@@ -1,7 +1,5 @@
 """The typed client, against a real supervisord that runs real (small) programs."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,14 +68,6 @@ def test_a_restart_gives_a_new_process(supervisor: Supervisor) -> None:
     assert not psutil.pid_exists(before)
 
 
-def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
-    supervisor.start("gateway")
-    before = supervisor.status("gateway").pid
-    assert before is not None
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: supervisor.status("gateway").pid not in (None, before))
-
-
 def test_a_program_that_dies_young_is_tried_again_after_a_pause(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
@@ -107,6 +97,18 @@ def test_no_process_survives_the_supervisor(
     daemon.terminate()
     daemon.wait(timeout=20)
     assert not any(lives(member) for member in family)
+
+
+def test_a_killed_program_comes_back_and_its_orphans_are_gone(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    supervisor.start("gateway")
+    wait_for(lambda: "up" in log_file(tmp_path, "gateway").read_text())
+    before = psutil.Process(supervisor.status("gateway").pid)
+    (orphan,) = before.children()
+    before.kill()
+    wait_for(lambda: supervisor.status("gateway").pid not in (None, before.pid))
+    wait_for(lambda: not lives(orphan))
 
 
 def test_a_program_dies_with_a_killed_supervisor(
