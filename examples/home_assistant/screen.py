@@ -25,16 +25,18 @@ class Screen:
     @contextmanager
     def count(self, title: str, total: int) -> Iterator[Callable[[], None]]:
         """A bar over something with a known number; yields what moves it on by one."""
-        columns = (TextColumn("      {task.description}"), BarColumn(), MofNCompleteColumn())
+        what = TextColumn("      {task.description}")
+        columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         done = 0
-        with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as bar:
+        quiet = not self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=quiet) as bar:
             task = bar.add_task(title, total=total)
 
             def advance() -> None:
                 nonlocal done
                 done += 1
                 bar.advance(task)
-                if not self.console.is_terminal and done % max(1, total // 4) == 0:
+                if quiet and done < total and done % max(1, total // 4) == 0:
                     self.say(f"{title}: {done}/{total}")
 
             yield advance

@@ -69,6 +69,7 @@ class Story:
         rows = self.chance.sample(held.heldout, GUIDED)
         with self.screen.count("before: few-shot and guided JSON", len(rows)) as advance:
             share = await exam.guided(self.services.exam, rows, held.traffic, advance)
+        self.screen.say(f"few-shot and guided JSON: {text(share.as_json())} exact")
         return share.as_json()
 
     # a cycle
