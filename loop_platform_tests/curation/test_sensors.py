@@ -43,9 +43,7 @@ def requested(result):
 def ran(instance, cycle):
     """A run that the sensor asked for, over without success."""
     tags = {"dagster/sensor_name": "cycle_due", "dagster/partition": cycle}
-    instance.add_run(
-        dg.DagsterRun(job_name="turn", tags=tags, status=dg.DagsterRunStatus.FAILURE)
-    )
+    instance.add_run(dg.DagsterRun(job_name="turn", tags=tags, status=dg.DagsterRunStatus.FAILURE))
 
 
 def released(database, cycle, *, closed=True):
