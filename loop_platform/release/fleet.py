@@ -45,6 +45,8 @@ class Fleet:
     def __init__(self, serving: Serving, interval_s: float = 0.5) -> None:
         self._serving = serving
         self._interval_s = interval_s
+        # One client for all probes: making one reads the certificates of the whole web.
+        self._client = httpx.Client(timeout=_PROBE_TIMEOUT_S)
         self._wanted: dict[str, Release | None] = {}
         self._health: dict[str, Health] = {}
         self._stopping = threading.Event()
@@ -62,6 +64,8 @@ class Fleet:
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout_s)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._client.close()
 
     def want(self, releases: Mapping[str, Release | None]) -> None:
         """What each slot should serve from now on."""
@@ -100,7 +104,7 @@ class Fleet:
             return _EMPTY
         if before.release != release.release or not before.ready:
             self._serving.place(slot, release)
-        names = served(self._serving.url(slot), _PROBE_TIMEOUT_S)
+        names = served(self._client, self._serving.url(slot))
         ready = release.release in names
         problem = None if ready else f"the engine serves {', '.join(sorted(names)) or 'nothing'}"
         return Health(release.release, ready, problem)

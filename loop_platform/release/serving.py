@@ -125,13 +125,13 @@ class AdapterServing:
                 client.post("/v1/load_lora_adapter", json=body).raise_for_status()
 
 
-def served(url: str, timeout_s: float) -> frozenset[str]:
+def served(client: httpx.Client, url: str) -> frozenset[str]:
     """The names that the engine answers to now.
 
     Raises:
         httpx.HTTPError: it does not answer.
     """
-    return _names(httpx.get(f"{url}/v1/models", timeout=timeout_s))
+    return _names(client.get(f"{url}/v1/models"))
 
 
 def _names(response: httpx.Response) -> frozenset[str]:

@@ -52,14 +52,15 @@ def release(tmp_path: Path, name: str, *, adapter: bool) -> Release:
 
 def wait_for(url: str, names: set[str]) -> None:
     deadline = time.monotonic() + 20
-    while True:
-        try:
-            if served(url, 1.0) == names:
-                return
-        except httpx.HTTPError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with httpx.Client() as client:
+        while True:
+            try:
+                if served(client, url) == names:
+                    return
+            except httpx.HTTPError:
+                pass
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_adapters_come_and_go_on_one_running_engine(
