@@ -3,7 +3,7 @@
 import json
 import signal
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
@@ -21,14 +21,8 @@ from loop_platform.stack.stack import Stack
 _PROBE_TIMEOUT_S = 3.0
 
 
-def up(
-    settings: Settings,
-    progress: Progress,
-    *,
-    only: Collection[str] = (),
-    then: Callable[[], None] | None = None,
-) -> None:
-    """Run the stack until Ctrl-C or SIGTERM, or until `then` returns; KeyboardInterrupt ends it.
+def up(settings: Settings, progress: Progress, *, only: Collection[str] = ()) -> None:
+    """Run the stack until Ctrl-C or SIGTERM, which is raised as KeyboardInterrupt in the end.
 
     `only` names programs: the others are not started.
 
@@ -46,7 +40,7 @@ def up(
         with Stack(settings, progress, lock, names) as stack:
             _start(stack, progress)
             _tell_where(settings, progress, names)
-            (then or stack.watch)()
+            stack.watch()
 
 
 def _chosen(settings: Settings, only: Collection[str]) -> list[str]:
