@@ -41,7 +41,7 @@ def metrics(
         metadata={
             "dagster/row_count": frame.height,
             "metrics": dg.MetadataValue.md(_table(frame)),
-            "where the time of a cycle goes": dg.MetadataValue.md(stages(made)),
+            "where the time of a cycle goes": stages(made),
         },
     )
 

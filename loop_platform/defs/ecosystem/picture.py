@@ -1,25 +1,24 @@
 """Draws where the time of each cycle goes: a bar a cycle, a colour a stage."""
 
-import base64
-import io
 from collections.abc import Sequence
 
+import dagster as dg
+
+from loop_platform.picture import markdown
 from loop_platform.turns import Turn
 
 _LATEST = 12
 _COLOURS = ("#1d7a74", "#5d8fc7", "#b9b7ad", "#8a74b8", "#d99b3f")
 
 
-def stages(turns: Sequence[Turn]) -> str:
-    """A small PNG as a markdown data URI; a sentence where there is no cycle."""
+def stages(turns: Sequence[Turn]) -> dg.MarkdownMetadataValue:
+    """As metadata; a sentence where there is no cycle."""
     shown = list(turns)[-_LATEST:]
     if not shown:
-        return "No cycle has opened yet."
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+        return dg.MetadataValue.md("No cycle has opened yet.")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 0.9 + 0.4 * len(shown)), dpi=64, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(8, 0.9 + 0.4 * len(shown)), layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(name for turn in shown for name in turn.stages_s))
     left = [0.0] * len(shown)
@@ -31,6 +30,4 @@ def stages(turns: Sequence[Turn]) -> str:
     axes.set_xlabel("minutes")
     axes.legend(frameon=False, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
-    return f"![stages](data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()})"
+    return markdown(figure, "stages")

@@ -1,12 +1,11 @@
 """Champion and candidate side by side, as a picture for the asset's metadata."""
 
-import base64
-import io
 from collections.abc import Sequence
 
 import dagster as dg
 
 from loop_platform.defs.evaluation.evidence import Score
+from loop_platform.picture import markdown
 from loop_platform.statistics.proportions import Rate
 
 _SIDES = (("champion", "#7f8c9b"), ("champion itself", "#c2c9d1"), ("candidate", "#2f6f4f"))
@@ -38,10 +37,7 @@ def picture(scores: Sequence[Score]) -> dg.MarkdownMetadataValue:
     labelled = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if labelled:
         axes.legend(labelled.values(), labelled.keys(), fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![champion and candidate](data:image/png;base64,{data})")
+    return markdown(figure, "champion and candidate")
 
 
 def _whiskers(rate: Rate) -> list[list[float]]:

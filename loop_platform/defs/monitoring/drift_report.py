@@ -158,7 +158,7 @@ def _metadata(
         "drifted": len(drifted),
     }
     if found:
-        metadata["picture"] = dg.MetadataValue.md(picture([one.panel for one in found]))
+        metadata["picture"] = picture([one.panel for one in found])
         metadata["tests"] = dg.MetadataValue.md(_table(found))
         metadata["calls_that_moved_it"] = dg.MetadataValue.json(
             {verdict.task: verdict.moved_by for verdict in found}

@@ -1,14 +1,14 @@
 """Draws a drift report: where the prompts lie and how far each signal moved, without a prompt."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dagster as dg
 import numpy as np
 
 from loop_platform.defs.monitoring.drift import Test, Vectors
+from loop_platform.picture import markdown
 
 _MOST_TASKS = 4
 _DOTS = 200
@@ -26,22 +26,17 @@ class Panel:
     drifted: bool
 
 
-def picture(panels: Sequence[Panel]) -> str:
-    """A small PNG as a markdown data URI: a row a task, the drifted first, at most four."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def picture(panels: Sequence[Panel]) -> dg.MarkdownMetadataValue:
+    """As metadata: a row a task, the drifted first, at most four."""
     from matplotlib.figure import Figure
 
     shown = sorted(panels, key=lambda panel: not panel.drifted)[:_MOST_TASKS]
-    figure = Figure(figsize=(8, 2.6 * len(shown)), dpi=64, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(8, 2.6 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), 2, squeeze=False)
     for (prompts, signals), panel in zip(axes, shown, strict=True):
         _draw_prompts(prompts, panel)
         _draw_signals(signals, panel)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    image = base64.b64encode(buffer.getvalue()).decode()
-    return f"![drift](data:image/png;base64,{image})"
+    return markdown(figure, "drift")
 
 
 def _draw_prompts(axes: Any, panel: Panel) -> None:  # noqa: ANN401  # matplotlib's, untyped here

@@ -1,11 +1,11 @@
 """The loss curve, for the asset's metadata."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+
+from loop_platform.picture import markdown
 
 _CURVES = (
     ("surprise", "loss on the corrections (nats a token)", "#2f6f4f"),
@@ -25,7 +25,4 @@ def loss_curve(points: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.set_ylim(bottom=0)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![loss curve](data:image/png;base64,{data})")
+    return markdown(figure, "loss curve")
