@@ -1,4 +1,8 @@
-"""Rows in batches of about equal cost: like lengths together, and a token budget a batch."""
+"""Rows in batches of about equal cost: like lengths together, and a token budget a batch.
+
+Corrections and replay never share a batch, so that what a task's rows all begin with is computed
+once a batch; an optimiser step takes batches of both, in the proportion of their tokens.
+"""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -9,12 +13,16 @@ from loop_platform.engine.rows import Row
 
 _WINDOW = 8
 """Batches that are sorted by length together: more saves padding, fewer mixes better."""
+_WORTH_SHARING = 8
+"""A prefix of fewer tokens is not worth a pass of its own."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """Padded rows, and where in them the answers are."""
 
+    prefix: Any | None
+    """[1, tokens]: what every row begins with, taken off the rows."""
     ids: Any
     """[rows, longest], padded on the right: with a causal model no mask is needed, since nothing
     that is looked at comes after padding."""
@@ -22,18 +30,21 @@ class Batch:
     """[answer tokens]: index, in the flattened ids, of the token before each answer token."""
     targets: Any
     """[answer tokens]"""
-    replayed: Any
-    """[answer tokens], bool: is it the champion's own answer?"""
+    replayed: bool
+    """Are these the champion's own answers?"""
     rows: tuple[int, ...]
     """Index of each row in the list that the batch was made of."""
     tokens: int
-    """Real ones, without padding."""
+    """Of the whole rows, without padding."""
 
 
-def plan(rows: Sequence[Row], budget: int, chance: random.Random) -> list[list[int]]:
+def plan(
+    rows: Sequence[Row], indices: Sequence[int], budget: int, chance: random.Random
+) -> list[list[int]]:
     """One epoch: every row once, in batches of at most `budget` padded tokens (or one row)."""
-    order = chance.sample(range(len(rows)), len(rows))
-    window = max(1, _WINDOW * budget * len(rows) // max(1, sum(len(row.ids) for row in rows)))
+    order = chance.sample(indices, len(indices))
+    tokens = sum(len(rows[index].ids) for index in indices)
+    window = max(1, _WINDOW * budget * len(indices) // max(1, tokens))
     batches: list[list[int]] = []
     for start in range(0, len(order), window):
         alike = sorted(order[start : start + window], key=lambda index: len(rows[index].ids))
@@ -42,37 +53,64 @@ def plan(rows: Sequence[Row], budget: int, chance: random.Random) -> list[list[i
     return batches
 
 
-def endless(rows: Sequence[Row], budget: int, seed: int) -> Iterator[list[int]]:
-    """Epoch after epoch, each in another order."""
+def steps(rows: Sequence[Row], budget: int, seed: int) -> Iterator[list[list[int]]]:
+    """Without end: the batches of each optimiser step, one of each kind of row that there is."""
     chance = random.Random(seed)
+    kinds = [
+        [index for index, row in enumerate(rows) if row.replay == replay]
+        for replay in (False, True)
+    ]
+    tokens = [sum(len(rows[index].ids) for index in kind) for kind in kinds]
+    streams = [
+        _endless(rows, kind, max(1, budget * share // sum(tokens)), chance)
+        for kind, share in zip(kinds, tokens, strict=True)
+        if kind
+    ]
     while True:
-        yield from plan(rows, budget, chance)
+        yield [next(stream) for stream in streams]
 
 
 def collate(rows: Sequence[Row], chosen: Sequence[int], padding: int) -> Batch:
-    """The tensors of a batch."""
+    """The tensors of a batch; its rows are of one kind."""
     import torch
 
-    longest = max(len(rows[index].ids) for index in chosen)
+    shared = _shared([rows[index] for index in chosen])
+    longest = max(len(rows[index].ids) for index in chosen) - shared
     ids = torch.full((len(chosen), longest), padding)
     positions: list[int] = []
     targets: list[int] = []
-    replayed: list[bool] = []
     for place, index in enumerate(chosen):
         row = rows[index]
-        ids[place, : len(row.ids)] = torch.tensor(row.ids)
-        start = place * longest
+        ids[place, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
+        start = place * longest - shared
         positions += range(start + row.answer_from - 1, start + len(row.ids) - 1)
         targets += row.ids[row.answer_from :]
-        replayed += [row.replay] * row.answer_tokens
     return Batch(
+        prefix=torch.tensor([rows[chosen[0]].ids[:shared]]) if shared else None,
         ids=ids,
         positions=torch.tensor(positions),
         targets=torch.tensor(targets),
-        replayed=torch.tensor(replayed),
+        replayed=rows[chosen[0]].replay,
         rows=tuple(chosen),
         tokens=sum(len(rows[index].ids) for index in chosen),
     )
+
+
+def _endless(
+    rows: Sequence[Row], indices: Sequence[int], budget: int, chance: random.Random
+) -> Iterator[list[int]]:
+    while True:
+        yield from plan(rows, indices, budget, chance)
+
+
+def _shared(rows: Sequence[Row]) -> int:
+    """Tokens that all rows begin with, short of the last token of any prompt."""
+    if len(rows) < 2:
+        return 0
+    least, most = min(row.ids for row in rows), max(row.ids for row in rows)
+    end = min(row.answer_from for row in rows) - 1
+    shared = next((n for n in range(end) if least[n] != most[n]), end)
+    return shared if shared >= _WORTH_SHARING else 0
 
 
 def _cut(rows: Sequence[Row], alike: Sequence[int], budget: int) -> Iterator[list[int]]:

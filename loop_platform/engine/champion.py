@@ -21,7 +21,7 @@ class Anchor:
         """[replayed answer tokens of the batch, width], in the batch's order."""
         import torch
 
-        return torch.cat([self._states[row] for row in batch.rows if row in self._states])
+        return torch.cat([self._states[row] for row in batch.rows])
 
 
 def remember(model: Any, rows: Sequence[Row], budget: int, padding: int) -> Anchor:  # noqa: ANN401
@@ -38,5 +38,5 @@ def remember(model: Any, rows: Sequence[Row], budget: int, padding: int) -> Anch
             batch = collate(rows, chosen, padding)
             parts = [rows[index].answer_tokens for index in chosen]
             found = model.answer_states(batch).split(parts)
-            states.update({index: part.clone() for index, part in zip(chosen, found, strict=True)})
+            states |= {index: part.clone() for index, part in zip(chosen, found, strict=True)}
     return Anchor(states)

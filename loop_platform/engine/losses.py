@@ -1,8 +1,9 @@
-"""What training lowers: surprise at the answers, and divergence from the champion on its own.
+"""What training lowers: surprise at the corrections, and divergence from the champion elsewhere.
 
-The replay of the champion's answers says what it said; the Kullback-Leibler term says how it
-weighed every other word, which is what keeps the rest of the model where it was
-(Hinton, Vinyals and Dean 2015, arXiv:1503.02531; Li and Hoiem 2016, arXiv:1606.09282).
+On a replayed answer the target is how the champion weighed every word there (Hinton, Vinyals and
+Dean 2015, arXiv:1503.02531; Li and Hoiem 2016, arXiv:1606.09282), not the words that it said:
+learning those sharpens the model, which is a way of moving it. With a weight of 0 they are learnt
+like corrections.
 """
 
 from dataclasses import dataclass
@@ -14,30 +15,26 @@ from loop_platform.engine.network import Network
 
 
 @dataclass(frozen=True)
-class Losses:
-    """Of one batch: what to differentiate, and the figures for the record."""
+class Loss:
+    """Of one batch: what to differentiate, and the figures for the record (nats a token)."""
 
     total: Any
-    surprise: float
-    """Mean negative log-likelihood of the corrections' answer tokens; NaN without any."""
-    divergence: float
-    """Mean KL to the champion of the replayed answer tokens, in nats; NaN without any."""
+    surprise: float | None
+    """At the corrections' answers."""
+    divergence: float | None
+    """From the champion, on its own answers."""
 
 
-def losses(network: Network, batch: Batch, anchor: Anchor, divergence_weight: float) -> Losses:
+def loss(network: Network, batch: Batch, anchor: Anchor, divergence_weight: float) -> Loss:
     import torch
 
-    states = network.answer_states(batch)
-    scores = torch.log_softmax(network.logits(states).float(), dim=-1)
-    surprise = -scores.gather(1, batch.targets[:, None]).squeeze(1)
-    corrected = surprise[~batch.replayed]
-    total = surprise.mean()
-    divergence = torch.tensor(float("nan"))
-    if bool(batch.replayed.any()) and divergence_weight > 0:
+    scores = torch.log_softmax(network.logits(network.answer_states(batch)).float(), dim=-1)
+    if batch.replayed and divergence_weight > 0:
         with torch.no_grad():
             champion = torch.log_softmax(network.logits(anchor.states(batch)).float(), dim=-1)
-        ours = scores[batch.replayed]
-        each = torch.nn.functional.kl_div(ours, champion, reduction="none", log_target=True).sum(1)
-        divergence = each.mean()
-        total = total + divergence_weight * each.sum() / len(surprise)
-    return Losses(total, float(corrected.detach().mean()), float(divergence.detach()))
+        divergence = torch.nn.functional.kl_div(
+            scores, champion, reduction="batchmean", log_target=True
+        )
+        return Loss(divergence_weight * divergence, None, float(divergence.detach()))
+    surprise = torch.nn.functional.nll_loss(scores, batch.targets)
+    return Loss(surprise, None if batch.replayed else float(surprise.detach()), None)

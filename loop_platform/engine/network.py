@@ -1,11 +1,13 @@
 """The network in training: any causal Hugging Face model with LoRA on its linear layers.
 
 Only the hidden states that predict an answer token are projected onto the vocabulary: at 49,152
-words the projection of a prompt token would cost as much as ten layers.
+words the projection of a prompt token would cost a quarter of the whole network. What all rows of a
+batch begin with (system prompt, template) is computed once, gradients and all.
 """
 
 from typing import Any
 
+from loop_platform.engine import attention, linear
 from loop_platform.engine.batches import Batch
 
 
@@ -17,8 +19,11 @@ class Network:
         causal = adapted.get_base_model()
         self._decoder = causal.get_decoder()
         self._vocabulary = causal.get_output_embeddings().weight
-        if any(part.requires_grad for part in (self._vocabulary,)):
+        if self._vocabulary.requires_grad:
             raise ValueError("the vocabulary projection is trainable; the anchor needs it frozen")
+        self.fused = linear.fuse(adapted)
+        if causal.device.type == "cpu" and attention.covers(causal.config):
+            causal.set_attn_implementation(attention.register())
 
     @property
     def parameters(self) -> list[Any]:
@@ -26,8 +31,24 @@ class Network:
 
     def answer_states(self, batch: Batch) -> Any:  # noqa: ANN401
         """[answer tokens, width]: the last hidden states that predict the answers."""
-        hidden = self._decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
+        if batch.prefix is None:
+            hidden = self._decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
+        else:
+            hidden = self._after(batch.prefix, batch.ids)
         return hidden.flatten(0, 1)[batch.positions]
+
+    def _after(self, prefix: Any, ids: Any) -> Any:  # noqa: ANN401
+        """Hidden states of rows that all go on from one prefix."""
+        import torch
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        self._decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(ids))
+        places = torch.arange(prefix.shape[1], prefix.shape[1] + ids.shape[1])[None]
+        return self._decoder(
+            input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True
+        ).last_hidden_state
 
     def logits(self, states: Any) -> Any:  # noqa: ANN401
         import torch

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from loop_platform.engine.job import Job, Recipe
+from loop_platform.engine.losses import Loss
 
 FILE = "training.json"
 
@@ -31,6 +32,13 @@ class Progress:
     curve: list[Point] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
+
+    def add(self, step: int, learning_rate: float, losses: Sequence[Loss], tokens: int) -> None:
+        """The step that was just made: its batches' losses and tokens."""
+        self.tokens += tokens
+        surprise = _mean([loss.surprise for loss in losses])
+        divergence = _mean([loss.divergence for loss in losses])
+        self.curve.append(Point(step, surprise, divergence, learning_rate, self.tokens))
 
     @property
     def tokens_per_s(self) -> float:

@@ -17,12 +17,12 @@ import msgspec
 
 from loop_platform.engine.adapter import AdapterRefusedError
 from loop_platform.engine.job import decode
+from loop_platform.engine.lessons import TrainingError
 from loop_platform.engine.lifetime import InterruptedBySignalError, die_with_parent, stop_on_signals
 from loop_platform.engine.rows import RowRefusedError
-from loop_platform.engine.training import TrainingError, train
+from loop_platform.engine.training import train
 
 _REFUSALS = (RowRefusedError, AdapterRefusedError, TrainingError, msgspec.ValidationError)
-_NICENESS = 5
 
 
 def main() -> int:
@@ -31,8 +31,7 @@ def main() -> int:
     options = parser.parse_args()
     die_with_parent()
     stop_on_signals()
-    # The engine that serves callers goes first, and nobody spins at a barrier for a busy core.
-    os.nice(_NICENESS)
+    # Nobody spins at a barrier for a core that is busy with other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         return _by_hand(options.job) if options.job is not None else _under_pipes()

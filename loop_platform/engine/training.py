@@ -1,32 +1,18 @@
 """Trains one adapter: from a job's files to hashed folders that appear whole or not at all."""
 
-import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loop_platform.engine import adapter, merge, record
-from loop_platform.engine.batches import collate, endless
-from loop_platform.engine.champion import Anchor, remember
 from loop_platform.engine.job import Job
-from loop_platform.engine.losses import losses
+from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.network import Network
-from loop_platform.engine.optimiser import Optimiser
-from loop_platform.engine.record import Point, Progress
 from loop_platform.engine.rows import Row, content_hash, read
-
-Say = Callable[[str], None]
-
-_REPORT_EVERY_S = 5.0
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot give an adapter."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +45,7 @@ def train(job: Job, say: Say) -> Trained:
     )
     network = Network(_adapted(job))
     padding = int(tokenizer.pad_token_id or 0)
-    progress = _run(network, rows, padding, job, say)
+    progress = Lessons(network, rows, padding, job.recipe).run(say)
     sha256 = content_hash(Path(job.corrections), Path(job.replay))
     fields = record.record(job, sha256, (corrections, len(rows) - corrections), progress)
     return _save(network.adapted, job, fields)
@@ -93,54 +79,6 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
             " that"
         )
     return adapter.attached(model, parent, trainable=True)
-
-
-def _run(network: Network, rows: list[Row], padding: int, job: Job, say: Say) -> Progress:
-    recipe = job.recipe
-    started = time.monotonic()
-    anchor = Anchor({})
-    if recipe.divergence_weight > 0:
-        anchor = remember(network, rows, recipe.tokens_per_step, padding)
-    tokens = sum(len(row.ids) for row in rows)
-    steps = recipe.max_steps or max(1, math.ceil(recipe.epochs * tokens / recipe.tokens_per_step))
-    progress = Progress(steps)
-    optimiser = Optimiser(network.parameters, recipe.learning_rate, steps)
-    said = started
-    batches = endless(rows, recipe.tokens_per_step, recipe.seed)
-    for step, chosen in zip(range(1, steps + 1), batches, strict=False):
-        batch = collate(rows, chosen, padding)
-        found = losses(network, batch, anchor, recipe.divergence_weight)
-        if not math.isfinite(float(found.total.detach())):
-            raise TrainingError(
-                f"the loss is {float(found.total.detach())} at step {step}: lower the learning rate"
-            )
-        found.total.backward()
-        rate = optimiser.learning_rate
-        optimiser.step()
-        progress.tokens += batch.tokens
-        progress.seconds = time.monotonic() - started
-        progress.curve.append(
-            Point(step, _number(found.surprise), _number(found.divergence), rate, progress.tokens)
-        )
-        if time.monotonic() - said > _REPORT_EVERY_S or step == steps:
-            said = time.monotonic()
-            say(_line(progress, step))
-    return progress
-
-
-def _line(progress: Progress, step: int) -> str:
-    point = progress.curve[-1]
-    left = progress.seconds / step * (progress.steps - step)
-    surprise = "-" if point.surprise is None else f"{point.surprise:.3f}"
-    divergence = "-" if point.divergence is None else f"{point.divergence:.4f}"
-    return (
-        f"step {step}/{progress.steps}: loss {surprise}, divergence {divergence},"
-        f" {progress.tokens_per_s:.0f} tokens/s, {left:.0f} s left"
-    )
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _save(adapted: Any, job: Job, fields: dict[str, object]) -> Trained:  # noqa: ANN401

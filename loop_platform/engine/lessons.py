@@ -1,0 +1,92 @@
+"""The optimiser's steps over the rows, and what is said of them while they are made."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from loop_platform.engine import batches
+from loop_platform.engine.champion import Anchor, remember
+from loop_platform.engine.job import Recipe
+from loop_platform.engine.losses import Loss, loss
+from loop_platform.engine.network import Network
+from loop_platform.engine.optimiser import Optimiser
+from loop_platform.engine.record import Progress
+from loop_platform.engine.rows import Row
+
+Say = Callable[[str], None]
+
+_SAY_EVERY_S = 5.0
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot give an adapter."""
+
+
+class Lessons:
+    """One training run of a network on rows."""
+
+    def __init__(self, network: Network, rows: Sequence[Row], padding: int, recipe: Recipe) -> None:
+        self._network = network
+        self._rows = rows
+        self._padding = padding
+        self._recipe = recipe
+        self._anchor = Anchor({})
+
+    @property
+    def steps(self) -> int:
+        tokens = sum(len(row.ids) for row in self._rows)
+        recipe = self._recipe
+        return recipe.max_steps or max(
+            1, math.ceil(recipe.epochs * tokens / recipe.tokens_per_step)
+        )
+
+    def run(self, say: Say) -> Progress:
+        """Look at the champion, then make the steps.
+
+        Raises:
+            TrainingError: the loss is no number any more.
+        """
+        recipe, steps = self._recipe, self.steps
+        started = said = time.monotonic()
+        if recipe.divergence_weight > 0:
+            self._anchor = remember(
+                self._network, self._rows, recipe.tokens_per_step, self._padding
+            )
+        optimiser = Optimiser(self._network.parameters, recipe.learning_rate, steps)
+        progress = Progress(steps)
+        planned = batches.steps(self._rows, recipe.tokens_per_step, recipe.seed)
+        for step, parts in enumerate(islice(planned, steps), 1):
+            rate = optimiser.learning_rate
+            learnt = [self._learn(chosen) for chosen in parts]
+            optimiser.step()
+            progress.seconds = time.monotonic() - started
+            progress.add(step, rate, [found for found, _ in learnt], sum(n for _, n in learnt))
+            if time.monotonic() - said > _SAY_EVERY_S or step == steps:
+                said = time.monotonic()
+                say(_line(progress, step))
+        return progress
+
+    def _learn(self, chosen: Sequence[int]) -> tuple[Loss, int]:
+        """Add one batch's gradients; returns its loss and its tokens."""
+        batch = batches.collate(self._rows, chosen, self._padding)
+        found = loss(self._network, batch, self._anchor, self._recipe.divergence_weight)
+        total = float(found.total.detach())
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"the loss is {total}: the training diverged; lower the recipe's learning rate of"
+                f" {self._recipe.learning_rate:g}"
+            )
+        found.total.backward()
+        return found, batch.tokens
+
+
+def _line(progress: Progress, step: int) -> str:
+    point = progress.curve[-1]
+    left = progress.seconds / step * (progress.steps - step)
+    surprise = "-" if point.surprise is None else f"{point.surprise:.3f}"
+    divergence = "-" if point.divergence is None else f"{point.divergence:.4f}"
+    return (
+        f"step {step}/{progress.steps}: loss {surprise}, divergence {divergence},"
+        f" {progress.tokens_per_s:.0f} tokens/s, {left:.0f} s left"
+    )
