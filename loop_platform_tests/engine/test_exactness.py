@@ -1,0 +1,83 @@
+"""The quick training step gives the losses and gradients of the plain one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loop_platform_tests.engine.programs import engine, job
+
+# Both networks in float32, where differences are rounding and nothing else.
+_COMPARE = """
+import json, sys, torch
+from pathlib import Path
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from loop_platform.engine import adapter
+from loop_platform.engine.batches import collate
+from loop_platform.engine.network import Network
+from loop_platform.engine.rows import read
+
+base, corrections, replay = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(base)
+rows = read(Path(corrections), tokenizer, replay=False, max_tokens=256)
+rows += read(Path(replay), tokenizer, replay=True, max_tokens=256)
+
+def adapted():
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    made = adapter.fresh(model, 4, 8, 1)
+    torch.manual_seed(2)
+    for weight in made.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.2)
+    return made
+
+def plain(made, chosen):
+    total = 0.0
+    for index in chosen:
+        row = rows[index]
+        ids = torch.tensor([row.ids])
+        scores = made(input_ids=ids).logits[0].log_softmax(-1)
+        targets = ids[0, row.answer_from:]
+        total = total - scores[row.answer_from - 1:-1].gather(1, targets[:, None]).sum()
+    total.backward()
+    return total
+
+def quick(made, chosen):
+    network = Network(made)
+    batch = collate(rows, chosen, 0)
+    scores = network.logits(network.answer_states(batch)).log_softmax(-1)
+    total = -scores.gather(1, batch.targets[:, None]).sum()
+    total.backward()
+    return total, network.fused, batch.prefix
+
+def gradients(made):
+    return [w.grad for w in made.parameters() if w.requires_grad]
+
+said = []
+for chosen in ([0, 1, 2, 3], [4, 5, 6, 7], [2]):
+    one, two = adapted(), adapted()
+    expected = plain(one, chosen)
+    found, fused, prefix = quick(two, chosen)
+    worst = max(
+        float((a - b).norm() / a.norm()) for a, b in zip(gradients(one), gradients(two))
+    )
+    said.append({
+        "expected": float(expected), "found": float(found), "gradient": worst, "fused": fused,
+        "prefix": 0 if prefix is None else prefix.shape[1],
+    })
+print(json.dumps(said))
+"""
+
+
+def test_fused_layers_own_attention_and_shared_prefixes_change_nothing(tiny: Path, tmp_path: Path):
+    given = job(tmp_path, tiny)
+
+    done = engine("-c", _COMPARE, str(tiny), given["corrections"], given["replay"])
+    commands, replayed, single = json.loads(done.stdout.splitlines()[-1])
+
+    for found in (commands, replayed, single):
+        assert found["found"] == pytest.approx(found["expected"], rel=1e-5)
+        assert found["gradient"] < 1e-4
+        assert found["fused"] == 14
+    assert commands["prefix"] > 30
+    assert single["prefix"] == 0

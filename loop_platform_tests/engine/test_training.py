@@ -1,0 +1,175 @@
+"""Training on a tiny model, by the real program: what it leaves behind, and what it refuses."""
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from loop_platform.engine.adapter import check, content_hash
+from loop_platform_tests.engine.programs import PYTHON, ROOT, job, outcome, train
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Adapter and weights of one run."""
+    folder = tmp_path_factory.mktemp("trained")
+    return outcome(train(job(folder, tiny), folder))
+
+
+def test_the_loss_falls_and_the_record_says_what_was_done(trained: tuple[Path, Path]):
+    adapter, _ = trained
+    record = json.loads((adapter / "training.json").read_text())
+    losses = [point["surprise"] for point in record["curve"]]
+
+    assert losses[-1] < losses[0] * 0.8
+    assert all(point["divergence"] is not None for point in record["curve"])
+    assert (record["corrections"], record["replay"], record["steps"]) == (4, 4, 30)
+    assert record["tokens"] > 0
+    assert record["cost"] == pytest.approx(record["seconds"], rel=0.1)
+    assert record["recipe"]["rank"] == 4
+    assert record["base"] == "tiny"
+    assert {"torch", "transformers", "peft", "python"} <= record["versions"].keys()
+    assert len(record["data_sha256"]) == 64
+
+
+def test_an_adapter_is_named_by_its_content_and_nothing_unfinished_stays(
+    trained: tuple[Path, Path],
+):
+    adapter, weights = trained
+
+    check(adapter)
+    assert adapter.name == content_hash(adapter) == weights.name
+    assert [folder.name for folder in adapter.parent.iterdir()] == [adapter.name]
+    assert [folder.name for folder in weights.parent.iterdir()] == [weights.name]
+    assert json.loads((adapter / "adapter_config.json").read_text())["r"] == 4
+    names = {file.name for file in weights.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
+
+
+def test_the_same_data_and_seed_give_the_same_adapter(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    again, _ = outcome(train(job(tmp_path, tiny), tmp_path))
+
+    assert again.name == trained[0].name
+
+
+def test_training_goes_on_from_the_champions_adapter(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    parent, _ = trained
+    given = job(tmp_path, tiny, max_steps=2, learning_rate=1e-4) | {"parent": str(parent)}
+
+    adapter, _ = outcome(train(given, tmp_path))
+
+    record = json.loads((adapter / "training.json").read_text())
+    first = json.loads((parent / "training.json").read_text())["curve"]
+    assert record["parent"] == parent.name
+    assert record["curve"][0]["surprise"] < first[0]["surprise"] * 0.8
+    assert adapter.name != parent.name
+
+
+def test_another_rank_than_the_champions_is_refused_by_both_names(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    given = job(tmp_path, tiny, rank=8) | {"parent": str(trained[0])}
+
+    done = train(given, tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "rank 8" in done.stderr
+    assert "rank 4" in done.stderr
+
+
+def test_a_parent_with_a_pickle_in_it_is_refused(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    for file in trained[0].iterdir():
+        (parent / file.name).write_bytes(file.read_bytes())
+    (parent / "extra.bin").write_bytes(pickle.dumps([1]))
+
+    done = train(job(tmp_path, tiny) | {"parent": str(parent)}, tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "extra.bin may be a pickle" in done.stderr
+
+
+def test_a_row_that_cannot_be_learnt_is_refused_by_file_and_line(tiny: Path, tmp_path: Path):
+    given = job(tmp_path, tiny)
+    file = Path(given["corrections"])
+    file.write_text(file.read_text() + "not json\n")
+
+    done = train(given, tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "corrections.jsonl, line 5: not {" in done.stderr
+    assert not (tmp_path / "adapters").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny: Path, tmp_path: Path):
+    done = train(job(tmp_path, tiny, learning_rate=1e30), tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "lower the recipe's learning rate of 1e+30" in done.stderr
+    assert not (tmp_path / "adapters").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing_behind(tiny: Path, tmp_path: Path, number: signal.Signals):
+    with _started(tiny, tmp_path) as program:
+        _wait_for_a_step(program)
+        program.send_signal(number)
+
+        assert program.wait(timeout=30) == 130
+
+    assert [*tmp_path.glob("adapters/*"), *tmp_path.glob("weights/*")] == []
+
+
+def test_training_dies_with_the_program_that_started_it(tiny: Path, tmp_path: Path):
+    file = _endless(tiny, tmp_path)
+    starter = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([{str(PYTHON)!r}, '-m', 'loop_platform.engine.train',"
+        f" '--job', {str(file)!r}])\n"
+        "print(child.pid, flush=True)\nchild.wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as program:
+        assert program.stdout is not None
+        child = Path("/proc", program.stdout.readline().strip())
+        _wait_for_a_step(program)
+        program.kill()
+        program.wait()
+
+        deadline = time.monotonic() + 20
+        while child.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def _endless(tiny: Path, folder: Path) -> Path:
+    file = folder / "job.json"
+    file.write_text(json.dumps(job(folder, tiny, max_steps=10**6)))
+    return file
+
+
+def _started(tiny: Path, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [PYTHON, "-m", "loop_platform.engine.train", "--job", str(_endless(tiny, folder))],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def _wait_for_a_step(program: "subprocess.Popen[str]") -> None:
+    assert program.stdout is not None
+    assert any(line.startswith("step ") for line in program.stdout)
