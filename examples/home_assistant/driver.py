@@ -1,12 +1,13 @@
 """Runs the demo's story against a loop that is up: `loop demo` starts this, with the keys it needs.
 
-Writes the figures as they come to `<out>/figures.json` and the report to `<out>/report.json`;
-exits 0 only if every bar of the report is met.
+Writes the figures to `<out>/figures.json`, also when it breaks off, and the report to
+`<out>/report.json`; exits 0 only if every bar of the report is met.
 """
 
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=1, choices=(1, 2))
     parser.add_argument("--seed", type=int, default=17)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured is kept
     screen, figures = Screen(), Figures()
     arguments.out.mkdir(parents=True, exist_ok=True)
     try:

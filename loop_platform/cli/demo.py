@@ -6,6 +6,7 @@ starts the stack with the demo's settings, makes the keys, and runs the driver a
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,8 @@ _KEYS = {
 @click.option("--seed", default=17, show_default=True, help="Of everything that is simulated.")
 def demo(cycles: int, keep: bool, seed: int) -> None:
     """Turn the loop on home-assistant commands; exits 0 only if it closed honestly."""
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # what was started is ended in order
     os.environ.setdefault("LOOP_SETTINGS", str(EXAMPLE / "loop.toml"))
     found, progress = settings(), Progress()
     out = found.data_dir / "demo"
