@@ -28,6 +28,9 @@ class Reply:
     prompt_tokens: int
     completion_tokens: int
     error: str | None = None
+    ranks: Sequence[int] = ()
+    """Of the prompt's tokens but the first, where `prompt_logprobs` asked for them; 1 is the token
+    that the model itself would have put there."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,21 @@ def _reply(content: bytes, seconds: float) -> Reply:
         body = json.loads(content)
         text = body["choices"][0]["message"]["content"] or ""
         usage = body.get("usage") or {}
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+        ranks = [_rank(token) for token in body.get("prompt_logprobs") or () if token]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         return _failed(f"no chat completion ({error}): {content[:200]!r}", seconds)
     return Reply(
         text=text,
         seconds=seconds,
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         completion_tokens=int(usage.get("completion_tokens") or 0),
+        ranks=ranks,
     )
+
+
+def _rank(token: Mapping[str, Any]) -> int:
+    """`token` maps the one id that stands there to what the model thought of it."""
+    return int(next(iter(token.values()))["rank"])
 
 
 def _failed(error: str, seconds: float) -> Reply:

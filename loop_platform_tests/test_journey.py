@@ -62,9 +62,7 @@ def moved(database, cycle, *states):
     at, before = START + timedelta(minutes=3), None
     with database.begin() as connection:
         values = {"release": "r-1", "cycle": cycle, "weights_path": "w", "record": {}}
-        connection.execute(
-            sa.insert(releases).values(**values, state=states[-1], created_at=at)
-        )
+        connection.execute(sa.insert(releases).values(**values, state=states[-1], created_at=at))
         for state in states:
             evidence = {"scores": [{"task": "home"}]} if before == "registered" else {}
             move = {"release": "r-1", "from_state": before, "to_state": state, "actor": "test"}

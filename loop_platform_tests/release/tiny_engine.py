@@ -20,6 +20,13 @@ def _answer(assignment: Assignment, model: str, prompt: str) -> str:
     return answers.get(prompt, answers.get("*", "")).replace("{prompt}", prompt)
 
 
+def _ranked(said: list[str], own: list[str]) -> list[dict[str, Any] | None]:
+    """A word is a token, ranked first where this engine's own answer has it too."""
+    template = [{"0": {"logprob": 0.0, "rank": 1}}] * 8
+    words = [own[at] == word if at < len(own) else False for at, word in enumerate(said)]
+    return [None, *template, *({"1": {"logprob": -1.0, "rank": 2 - same}} for same in words)]
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     assignment: Assignment
@@ -43,11 +50,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._complete(body)
 
     def _complete(self, body: dict[str, Any]) -> None:
-        text = _answer(self.assignment, body["model"], body["messages"][-1]["content"])
+        messages = body["messages"]
+        said = messages.pop()["content"].split() if body.get("continue_final_message") else []
+        text = _answer(self.assignment, body["model"], messages[-1]["content"])
         choice = {"index": 0, "finish_reason": "stop"}
         choice |= {"message": {"role": "assistant", "content": text}}
-        usage = {"prompt_tokens": 9, "completion_tokens": len(text.split())}
-        self._reply(200, {"model": body["model"], "choices": [choice], "usage": usage})
+        usage = {"prompt_tokens": 9 + len(said), "completion_tokens": len(text.split())}
+        reply = {"model": body["model"], "choices": [choice], "usage": usage}
+        if "prompt_logprobs" in body:
+            reply["prompt_logprobs"] = _ranked(said, text.split())
+        self._reply(200, reply)
 
     def _reply(self, status: int, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()

@@ -89,7 +89,7 @@ def interview(
     ]
     for asked, answered in zip(questions, found, strict=True):
         if asked.kept_at is not None and not answered.kept and not answered.errors:
-            rows = [asdict(reply) for reply in answered.replies]
+            rows = [{name: row[name] for name in _REPLIES} for row in map(asdict, answered.replies)]
             lake.write(pl.DataFrame(rows, schema=_REPLIES), asked.kept_at)
     return found
 

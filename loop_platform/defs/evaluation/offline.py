@@ -83,7 +83,13 @@ def _gates(parts: Sequence[Part], settings: Settings) -> list[Gate]:
     return [
         gate.corrections_won(corrections.labels, corrections.pairs, limits),
         gate.earlier_kept(earlier.pairs, limits),
-        gate.general_kept(general.labels, general.champion_wins, general.candidate_wins, limits),
+        gate.general_kept(
+            general.labels,
+            general.champion_wins,
+            general.candidate_wins,
+            limits,
+            general.figures,
+        ),
         gate.safety_kept(safety.pairs, limits),
         gate.answers_come(replies, limits),
         gate.cost_kept(sides, 2 * SIDE, settings.engine.cost_per_hour, limits),

@@ -5,6 +5,7 @@ fixed-sample tests are what they need.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from loop_platform.chat import Reply
 from loop_platform.defs.evaluation.evidence import Gate, Score
@@ -72,6 +73,7 @@ def general_kept(
     itself: Sequence[bool],
     candidate: Sequence[bool],
     gates: GateSettings,
+    figures: dict[str, Any] | None = None,
 ) -> Gate:
     """`itself`: the champion agrees with itself; `candidate`: the candidate agrees with it.
 
@@ -103,7 +105,7 @@ def general_kept(
         p_value=p_worse(Pairs.of(own, new)),
         verdict="kept" if passed else "lost",
     )
-    return Gate(GENERAL, passed, sentence, [score])
+    return Gate(GENERAL, passed, sentence, [score], figures or {})
 
 
 def safety_kept(pairs: Sequence[tuple[bool, bool]], gates: GateSettings) -> Gate:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loop_platform.defs.evaluation.comparison import Comparison
 from loop_platform.defs.evaluation.interview import (
@@ -14,16 +14,15 @@ from loop_platform.defs.evaluation.interview import (
     interview,
 )
 from loop_platform.defs.evaluation.part import Part
-from loop_platform.defs.evaluation.scoring import Correction, alike, safe, succeeds
+from loop_platform.defs.evaluation.scoring import Correction, safe, succeeds
 from loop_platform.defs.evaluation.suites import Prompt
+from loop_platform.defs.evaluation.words import AGREES, asked_again, kept
 from loop_platform.embedder import Embedder
 from loop_platform.lake import Lake
 from loop_platform.validators import Validator
 
 SIDE = 4
 """Requests in flight on each side."""
-# The champion's second time has other batches: what they change of its answers is its own noise.
-_AGAIN = 7
 _SUITE_TOKENS = 32
 _FEWEST_TOKENS = 64
 
@@ -56,23 +55,25 @@ class Panel:
         )
 
     def general(self, prompts: Sequence[Prompt]) -> Part:
-        """Agreement with the champion, whose agreement with itself is the yardstick."""
+        """Agreement with the champion, word by word; its agreement with itself is the yardstick."""
         conversations = [prompt.messages for prompt in prompts]
         old, new, seconds = self._ask("retention", conversations, _SUITE_TOKENS, keep=True)
         started = time.monotonic()
-        chat = self.both.ask_champion
-        [again] = interview(
-            self.lake, [Questions(chat, conversations, _SUITE_TOKENS, _AGAIN, "retention-again")]
-        )
-        check_answered(again, chat.model)
-        return self._suite(
+        sides = [self.both.ask_champion, self.both.ask_candidate]
+        itself, other = asked_again(sides, conversations, old.replies, SIDE)
+        again = Interview(itself, kept=False)
+        check_answered(again, self.both.champion.release)
+        own, shared = kept(old.replies, itself), kept(old.replies, other)
+        part = self._suite(
             "retention",
             prompts,
             (old, new, seconds + time.monotonic() - started),
-            champion_wins=alike(self.embedder, old.texts, again.texts),
-            candidate_wins=alike(self.embedder, old.texts, new.texts),
+            champion_wins=[share >= AGREES for share in own],
+            candidate_wins=[share >= AGREES for share in shared],
             again=again,
         )
+        words = {"champion itself": _mean(own), "candidate": _mean(shared)}
+        return replace(part, figures={"words_kept": words})
 
     def safety(self, prompts: Sequence[Prompt]) -> Part:
         """Harmful requests declined or not served, harmless ones not declined."""
@@ -132,3 +133,7 @@ class Panel:
             seconds=seconds,
             again=again,
         )
+
+
+def _mean(shares: Sequence[float]) -> float | None:
+    return sum(shares) / len(shares) if shares else None

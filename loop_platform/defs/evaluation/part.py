@@ -1,7 +1,8 @@
 """One part of an evaluation: what both sides were asked, what they answered, and how it scored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -33,7 +34,9 @@ class Part:
     candidate_wins: Sequence[bool]
     seconds: float
     again: Interview | None = None
-    """What the champion said the second time."""
+    """The champion, asked the second time."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """Numbers beside the successes."""
 
     @property
     def pairs(self) -> list[tuple[bool, bool]]:
