@@ -89,8 +89,9 @@ def save(adapted: Any, folder: Path, base_name: str) -> str:  # noqa: ANN401
     # A path of this machine would change the hash and mean nothing on another.
     config.base_model_name_or_path = base_name
     config.inference_mode = True
+    config.target_modules = sorted(config.target_modules)  # a set has no order to be hashed
     config.save_pretrained(str(folder))
-    state = peft.get_peft_model_state_dict(adapted)
+    state = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
     tensors = {name: weight.detach().contiguous() for name, weight in sorted(state.items())}
     save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
     return content_hash(folder)

@@ -36,6 +36,19 @@ class Batch:
     """Index of each row in the list that the batch was made of."""
     tokens: int
     """Of the whole rows, without padding."""
+    lengths: tuple[int, ...]
+    """Of each row, without the prefix."""
+
+    def whole(self) -> tuple[Any, Any, int]:
+        """Ids with the prefix before each row, each row's length, and the prefix's."""
+        import torch
+
+        lengths = torch.tensor(self.lengths)
+        if self.prefix is None:
+            return self.ids, lengths, 0
+        before = self.prefix.shape[1]
+        ids = torch.cat([self.prefix.expand(len(self.ids), -1), self.ids], dim=1)
+        return ids, lengths + before, before
 
 
 def plan(
@@ -93,6 +106,7 @@ def collate(rows: Sequence[Row], chosen: Sequence[int], padding: int) -> Batch:
         replayed=rows[chosen[0]].replay,
         rows=tuple(chosen),
         tokens=sum(len(rows[index].ids) for index in chosen),
+        lengths=tuple(len(rows[index].ids) - shared for index in chosen),
     )
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 
 from loop_platform.engine import batches
 from loop_platform.engine.champion import Anchor, remember
+from loop_platform.engine.directions import aim
 from loop_platform.engine.job import Recipe
 from loop_platform.engine.losses import Loss, loss
 from loop_platform.engine.network import Network
@@ -26,11 +27,21 @@ class TrainingError(RuntimeError):
 class Lessons:
     """One training run of a network on rows."""
 
-    def __init__(self, network: Network, rows: Sequence[Row], padding: int, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        network: Network,
+        rows: Sequence[Row],
+        padding: int,
+        recipe: Recipe,
+        *,
+        fresh: bool,
+    ) -> None:
+        """`fresh`: the adapter is new, none of the champion's."""
         self._network = network
         self._rows = rows
         self._padding = padding
         self._recipe = recipe
+        self._fresh = fresh
         self._anchor = Anchor({})
 
     @property
@@ -49,10 +60,8 @@ class Lessons:
         """
         recipe, steps = self._recipe, self.steps
         started = said = time.monotonic()
-        if recipe.divergence_weight > 0:
-            self._anchor = remember(
-                self._network, self._rows, recipe.tokens_per_step, self._padding
-            )
+        if recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
+            self._hold_on(say)
         optimiser = Optimiser(self._network.parameters, recipe.learning_rate, steps)
         progress = Progress(steps)
         planned = batches.steps(self._rows, recipe.tokens_per_step, recipe.seed)
@@ -66,6 +75,16 @@ class Lessons:
                 said = time.monotonic()
                 say(_line(progress, step))
         return progress
+
+    def _hold_on(self, say: Say) -> None:
+        """Remember the champion, and listen where it has little to say."""
+        network, rows, padding = self._network, self._rows, self._padding
+        if self._fresh:
+            aimed = aim(network, rows, padding, self._recipe.seed)
+            say(f"{aimed} of {len(network.layers)} layers listen to the corrections' directions")
+        else:
+            network.freeze_directions()
+        self._anchor = remember(network, rows, self._recipe.tokens_per_step, padding)
 
     def _learn(self, chosen: Sequence[int]) -> tuple[Loss, int]:
         """Add one batch's gradients; returns its loss and its tokens."""

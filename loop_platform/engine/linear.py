@@ -56,7 +56,7 @@ def _make() -> Any:  # noqa: ANN401
             g = gradient.reshape(-1, gradient.shape[-1])
             of_up = (g.t() @ inner).mul_(ctx.scale)
             of_inner = (g @ up).mul_(ctx.scale)
-            of_down = of_inner.t() @ flat
+            of_down = of_inner.t() @ flat if ctx.needs_input_grad[2] else None
             of_x = (g @ weight).addmm_(of_inner, down) if ctx.needs_input_grad[0] else None
             return None if of_x is None else of_x.view(ctx.shape), None, of_down, of_up, None
 

@@ -13,6 +13,9 @@ from loop_platform.engine.batches import Batch
 from loop_platform.engine.champion import Anchor
 from loop_platform.engine.network import Network
 
+_AT_ONCE = 256
+"""Answer tokens whose scores over the vocabulary are held at once."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -26,15 +29,60 @@ class Loss:
 
 
 def loss(network: Network, batch: Batch, anchor: Anchor, divergence_weight: float) -> Loss:
+    states = network.answer_states(batch)
+    anchored = batch.replayed and divergence_weight > 0
+    champion = anchor.states(batch) if anchored else None
+    mean = _function().apply(states, network.vocabulary, batch.targets, champion)
+    figure = float(mean.detach())
+    if anchored:
+        return Loss(divergence_weight * mean, None, figure)
+    return Loss(mean, None if batch.replayed else figure, None)
+
+
+def _function() -> Any:  # noqa: ANN401
+    """The autograd function; torch is imported no earlier."""
+    global _made
+    if _made is None:
+        _made = _make()
+    return _made
+
+
+_made: Any = None
+
+
+def _make() -> Any:  # noqa: ANN401
     import torch
 
-    scores = torch.log_softmax(network.logits(network.answer_states(batch)).float(), dim=-1)
-    if batch.replayed and divergence_weight > 0:
-        with torch.no_grad():
-            champion = torch.log_softmax(network.logits(anchor.states(batch)).float(), dim=-1)
-        divergence = torch.nn.functional.kl_div(
-            scores, champion, reduction="batchmean", log_target=True
-        )
-        return Loss(divergence_weight * divergence, None, float(divergence.detach()))
-    surprise = torch.nn.functional.nll_loss(scores, batch.targets)
-    return Loss(surprise, None if batch.replayed else float(surprise.detach()), None)
+    class OverVocabulary(torch.autograd.Function):  # type: ignore[misc] # torch is Any here
+        """Mean surprise at the targets, or mean divergence from the champion.
+
+        The gradient is taken on the way forward, a part of the tokens at a time: probabilities
+        over the whole vocabulary are never kept.
+        """
+
+        @staticmethod
+        def forward(ctx: Any, states: Any, vocabulary: Any, targets: Any, champion: Any) -> Any:  # noqa: ANN401
+            gradient = torch.empty_like(states)
+            total = 0.0
+            for start in range(0, len(states), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                ours = torch.log_softmax((states[part] @ vocabulary.t()).float(), -1)
+                if champion is None:
+                    at = targets[part, None]
+                    total -= float(ours.gather(1, at).sum())
+                    of_scores = ours.exp_().scatter_add_(1, at, ours.new_full(at.shape, -1.0))
+                else:
+                    theirs = torch.log_softmax((champion[part] @ vocabulary.t()).float(), -1)
+                    shares = theirs.exp()
+                    total += float(shares.flatten() @ theirs.sub_(ours).flatten())
+                    of_scores = ours.exp_().sub_(shares)
+                gradient[part] = of_scores.to(states.dtype) @ vocabulary
+            ctx.save_for_backward(gradient.div_(len(states)))
+            return states.new_tensor(total / len(states), dtype=torch.float32)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:  # noqa: ANN401
+            (of_states,) = ctx.saved_tensors
+            return of_states * gradient.to(of_states.dtype), None, None, None
+
+    return OverVocabulary

@@ -18,8 +18,8 @@ class Network:
         self.adapted = adapted
         causal = adapted.get_base_model()
         self._decoder = causal.get_decoder()
-        self._vocabulary = causal.get_output_embeddings().weight
-        if self._vocabulary.requires_grad:
+        self.vocabulary = causal.get_output_embeddings().weight
+        if self.vocabulary.requires_grad:
             raise ValueError("the vocabulary projection is trainable; the anchor needs it frozen")
         self.fused = linear.fuse(adapted)
         if causal.device.type == "cpu" and attention.covers(causal.config):
@@ -29,10 +29,26 @@ class Network:
     def parameters(self) -> list[Any]:
         return [weight for weight in self.adapted.parameters() if weight.requires_grad]
 
+    @property
+    def layers(self) -> list[Any]:
+        """The adapted linear layers, in the order in which they are run."""
+        from peft.tuners.lora import Linear
+
+        return [module for module in self.adapted.modules() if isinstance(module, Linear)]
+
+    def freeze_directions(self) -> None:
+        """Train B alone: A stays where the adapter listens now."""
+        for layer in self.layers:
+            layer.lora_A["default"].weight.requires_grad_(False)
+
+    def hidden(self, ids: Any) -> Any:  # noqa: ANN401
+        """[rows, tokens, width]: the last hidden states."""
+        return self._decoder(input_ids=ids, use_cache=False).last_hidden_state
+
     def answer_states(self, batch: Batch) -> Any:  # noqa: ANN401
         """[answer tokens, width]: the last hidden states that predict the answers."""
         if batch.prefix is None:
-            hidden = self._decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
+            hidden = self.hidden(batch.ids)
         else:
             hidden = self._after(batch.prefix, batch.ids)
         return hidden.flatten(0, 1)[batch.positions]
@@ -49,8 +65,3 @@ class Network:
         return self._decoder(
             input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True
         ).last_hidden_state
-
-    def logits(self, states: Any) -> Any:  # noqa: ANN401
-        import torch
-
-        return torch.nn.functional.linear(states, self._vocabulary)

@@ -18,7 +18,7 @@ class Optimiser:
         self._weights = weights
         self._masters = [weight.detach().float().clone() for weight in weights]
         self._adam = torch.optim.AdamW(
-            self._masters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0, foreach=True
+            self._masters, lr=learning_rate, betas=(0.9, 0.999), weight_decay=0.0, foreach=True
         )
         self._peak = learning_rate
         self._steps = steps

@@ -45,7 +45,7 @@ def train(job: Job, say: Say) -> Trained:
     )
     network = Network(_adapted(job))
     padding = int(tokenizer.pad_token_id or 0)
-    progress = Lessons(network, rows, padding, job.recipe).run(say)
+    progress = Lessons(network, rows, padding, job.recipe, fresh=job.parent is None).run(say)
     sha256 = content_hash(Path(job.corrections), Path(job.replay))
     fields = record.record(job, sha256, (corrections, len(rows) - corrections), progress)
     return _save(network.adapted, job, fields)

@@ -14,6 +14,8 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from loop_platform.engine import adapter
 from loop_platform.engine.batches import collate
+from loop_platform.engine.champion import Anchor
+from loop_platform.engine.losses import loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.rows import read
 
@@ -45,8 +47,7 @@ def plain(made, chosen):
 def quick(made, chosen):
     network = Network(made)
     batch = collate(rows, chosen, 0)
-    scores = network.logits(network.answer_states(batch)).log_softmax(-1)
-    total = -scores.gather(1, batch.targets[:, None]).sum()
+    total = loss(network, batch, Anchor({}), 0.0).total * len(batch.targets)
     total.backward()
     return total, network.fused, batch.prefix
 

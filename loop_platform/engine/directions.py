@@ -1,0 +1,150 @@
+"""Where a new adapter listens: directions of each layer's input in which corrected conversations
+speak and replayed ones are quiet.
+
+An adapter adds `B A x`. Its A is set once, to the inputs' directions with the most energy on the
+corrections for the energy on the replay (a generalised eigenproblem of two covariances), and stays;
+training moves B alone. What the champion does elsewhere then hardly reaches the adapter at all.
+After CorDA (Yang et al. 2024, arXiv:2406.05223) and LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
+Not covered: inputs wider than 4,096, whose layers keep an ordinary, trained A.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loop_platform.engine import batches
+from loop_platform.engine.network import Network
+from loop_platform.engine.rows import Row
+
+_ROWS = 96
+"""Of each kind: some 4,000 tokens, from which the covariances come."""
+_FLOOR = 0.02
+"""Energy, as a share of the mean, that every direction of the replay is taken to have at least."""
+_WIDEST = 4096
+_ITERATIONS = 6
+_SPARE = 8
+
+
+def aim(network: Network, rows: Sequence[Row], padding: int, seed: int) -> int:
+    """Set and freeze A wherever it can be; returns in how many layers it was."""
+    import torch
+
+    torch.manual_seed(seed)
+    energies = [_energies(network, rows, padding, seed, replay=replay) for replay in (False, True)]
+    aimed = 0
+    for (layers, corrected), (_, replayed) in zip(*energies, strict=True):
+        directions = _directions(corrected, replayed, layers[0].lora_A["default"].weight.shape[0])
+        for layer in layers:
+            weight = layer.lora_A["default"].weight
+            with torch.no_grad():
+                weight.copy_(directions)
+            weight.requires_grad_(False)
+            aimed += 1
+    return aimed
+
+
+def _energies(
+    network: Network, rows: Sequence[Row], padding: int, seed: int, *, replay: bool
+) -> list[tuple[list[Any], Any]]:
+    """For each distinct input: the layers that read it, and its covariance over tokens."""
+    import torch
+
+    kind = [index for index, row in enumerate(rows) if row.replay == replay]
+    chosen = sorted(random.Random(seed).sample(kind, min(_ROWS, len(kind))))
+    chosen.sort(key=lambda index: len(rows[index].ids))
+    inputs = _Inputs(network.layers)
+    with inputs, torch.inference_mode():
+        for start in range(0, len(chosen), 16):
+            some = chosen[start : start + 16]
+            batch = batches.collate(rows, some, padding)
+            # Of the corrections, what they all begin with is no sign of any of them.
+            inputs.look(network, batch, shared=replay)
+    return inputs.found()
+
+
+class _Inputs:
+    """Watches what enters the adapted layers."""
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self._layers = [layer for layer in layers if layer.in_features <= _WIDEST]
+        self._readers: list[list[Any]] = []
+        self._sums: list[Any] = []
+        self._place: dict[int, int] = {}
+        self._last: Any = None
+        self._wanted: Any = None
+        self._tokens = 0
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._handles = [layer.register_forward_pre_hook(self._see()) for layer in self._layers]
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._last = None
+
+    def look(self, network: Network, batch: batches.Batch, *, shared: bool) -> None:
+        """One pass over whole rows; padding does not count, nor, unless `shared`, the prefix."""
+        import torch
+
+        ids, lengths, before = batch.whole()
+        places = torch.arange(ids.shape[1])[None]
+        wanted = (places < lengths[:, None]) & (places >= (0 if shared else before))
+        self._wanted = wanted.flatten()
+        self._tokens += int(wanted.sum())
+        network.hidden(ids)
+
+    def found(self) -> list[tuple[list[Any], Any]]:
+        return [
+            (readers, total / self._tokens)
+            for readers, total in zip(self._readers, self._sums, strict=True)
+        ]
+
+    def _see(self) -> Callable[[Any, tuple[Any, ...]], None]:
+        def see(layer: Any, arguments: tuple[Any, ...]) -> None:  # noqa: ANN401
+            # Layers that read the very same tensor (query, key, value) follow one another.
+            if id(layer) not in self._place:
+                self._enter(layer, arguments[0])
+            place = self._place[id(layer)]
+            if self._readers[place][0] is layer:
+                self._add(place, arguments[0])
+            self._last = arguments[0]
+
+        return see
+
+    def _enter(self, layer: Any, x: Any) -> None:  # noqa: ANN401
+        if x is self._last:
+            self._readers[-1].append(layer)
+        else:
+            self._readers.append([layer])
+            self._sums.append(0)
+        self._place[id(layer)] = len(self._readers) - 1
+
+    def _add(self, place: int, x: Any) -> None:  # noqa: ANN401
+        import torch
+
+        tokens = x.flatten(0, 1)[self._wanted].float()
+        tokens = torch.nn.functional.normalize(tokens, dim=-1)
+        self._sums[place] = self._sums[place] + tokens.t() @ tokens
+
+
+def _directions(corrected: Any, replayed: Any, rank: int) -> Any:  # noqa: ANN401
+    """[rank, width]: the leading generalised eigenvectors, each as loud as an ordinary row of A."""
+    import torch
+
+    corrected, replayed = corrected.double(), replayed.double()
+    width = len(corrected)
+    mean = replayed.trace() / width
+    lower = torch.linalg.cholesky(replayed + _FLOOR * mean * torch.eye(width, dtype=torch.double))
+
+    def whitened(vectors: Any) -> Any:  # noqa: ANN401
+        out = torch.linalg.solve_triangular(lower.t(), vectors, upper=True)
+        return torch.linalg.solve_triangular(lower, corrected @ out, upper=False)
+
+    basis = torch.linalg.qr(torch.randn(width, rank + _SPARE, dtype=torch.double)).Q
+    for _ in range(_ITERATIONS):
+        basis = torch.linalg.qr(whitened(basis)).Q
+    leading = torch.linalg.eigh(basis.t() @ whitened(basis)).eigenvectors[:, -rank:]
+    rows = torch.linalg.solve_triangular(lower.t(), basis @ leading, upper=True).t()
+    loudness = ((rows @ corrected) * rows).sum(1, keepdim=True)
+    return rows * (corrected.trace() / width / 3 / loudness).sqrt()
