@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.cli import COMMANDS
-from loop_platform.database import move_requests, review_items
+from loop_platform.database import move_requests, releases, review_items
 from loop_platform.keys import list_keys
 from loop_platform.release import registry, requests
 from loop_platform_tests.cli.conftest import Loop
@@ -92,6 +92,7 @@ def test_a_release_is_listed_with_its_state(loop: Loop, release: str) -> None:
 def test_a_promotion_is_asked_of_the_controller_and_waited_for(
     loop: Loop, database: sa.Engine, release: str
 ) -> None:
+    _in_canary(database, release)
     controller = threading.Thread(target=answer, args=(database, None))
     controller.start()
     promoted = loop("release", "promote", release, "--reason", "looked at by hand")
@@ -107,12 +108,13 @@ def test_a_promotion_is_asked_of_the_controller_and_waited_for(
 def test_a_refusal_of_the_controller_is_the_error(
     loop: Loop, database: sa.Engine, release: str
 ) -> None:
-    controller = threading.Thread(target=answer, args=(database, "it never saw a canary"))
+    _in_canary(database, release)
+    controller = threading.Thread(target=answer, args=(database, "a drill serves nobody"))
     controller.start()
     refused = loop("release", "promote", release)
     controller.join()
     assert refused.exit_code == 1
-    assert "it never saw a canary" in refused.output
+    assert "a drill serves nobody" in refused.output
 
 
 def test_there_is_nothing_to_roll_back_without_a_champion(loop: Loop) -> None:
@@ -125,6 +127,19 @@ def test_an_unknown_release_is_named(loop: Loop) -> None:
     refused = loop("release", "promote", "r-none")
     assert refused.exit_code == 1
     assert "no release 'r-none'" in refused.output
+
+
+def test_a_release_on_no_trial_is_not_promoted(loop: Loop, release: str) -> None:
+    refused = loop("release", "promote", release)
+    assert refused.exit_code == 1
+    assert f"release '{release}' is registered" in refused.output
+
+
+def _in_canary(database: sa.Engine, release: str) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            sa.update(releases).where(releases.c.release == release).values(state="canary")
+        )
 
 
 def answer(database: sa.Engine, refusal: str | None) -> None:
