@@ -101,16 +101,17 @@ class CurationSettings(_Group):
 class Recipe(_Group):
     """How an adapter is trained. The name is part of the training record."""
 
-    rank: int = 32
-    alpha: int = 64
-    learning_rate: float = 1e-3
-    epochs: float = 5.0
+    rank: int = pydantic.Field(64, ge=1)
+    alpha: int = pydantic.Field(64, ge=1)
+    learning_rate: float = pydantic.Field(1e-3, gt=0)
+    epochs: float = pydantic.Field(3.6, gt=0)
     max_steps: int | None = None
-    tokens_per_step: int = 2048
-    replay_rows: int = 200
+    tokens_per_step: int = pydantic.Field(1024, gt=0)
+    replay_rows: int = pydantic.Field(140, ge=0)
     """Answers of the champion on other tasks, mixed in; 0 trains plainly."""
-    divergence_weight: float = 1.0
-    """Weight of the KL term to the champion on the replay rows."""
+    divergence_weight: float = pydantic.Field(8.0, ge=0)
+    """Weight of the KL term to the champion on the replay rows. With 0 they are learnt like
+    corrections, and the adapter starts anywhere instead of where the champion has least to say."""
     seed: int = 17
 
 
