@@ -37,6 +37,8 @@ def train(job: Job, say: Say) -> Trained:
 
     torch.set_num_threads(job.threads or os.cpu_count() or 1)
     torch.manual_seed(job.recipe.seed)
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
     tokenizer, rows = _data(job)
     corrections = sum(not row.replay for row in rows)
     say(
@@ -69,6 +71,7 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16)
+    model.to(torch.get_default_device())
     if job.parent is None:
         return adapter.fresh(model, job.recipe.rank, job.recipe.alpha, job.recipe.seed)
     parent = Path(job.parent)
