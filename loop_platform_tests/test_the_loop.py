@@ -30,6 +30,8 @@ ROOMS = ["kitchen", "garage", "attic", "cellar", "hall", "office", "porch", "bed
 THINGS = ["lamp", "heater", "fan", "radio"]
 
 SETTINGS = """
+suites = "{suites}"
+
 [gateway]
 port = {gateway}
 segment_max_age_s = 1.0
@@ -89,7 +91,8 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("loop")
     names = ("gateway", "console", "dagster", "engine_a", "engine_b")
-    ports = dict(zip(names, _free_ports(5), strict=True))
+    ports: dict[str, object] = dict(zip(names, _free_ports(5), strict=True))
+    ports["suites"] = _short_suites(folder / "suites")
     file = folder / "loop.toml"
     file.write_text(SETTINGS.format(engine_python=ROOT / ".venv-engine/bin/python", **ports))
     environment = os.environ | {
@@ -222,6 +225,16 @@ def _processes(stack: Stack, module: str) -> list[psutil.Process]:
     """Those of the stack that run this module."""
     family = psutil.Process(stack.process.pid).children(recursive=True)
     return [each for each in family if module in each.cmdline()]
+
+
+def _short_suites(folder: Path) -> Path:
+    """The first prompts of the packaged suites: enough to see that they are asked."""
+    folder.mkdir()
+    packaged = ROOT / "loop_platform" / "defs" / "evaluation" / "suites"
+    for name in ("retention.jsonl", "safety.jsonl"):
+        lines = (packaged / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:10]))
+    return folder
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,8 @@ _ROWS = 96
 """Of each kind: some 4,000 tokens, from which the covariances come."""
 _FLOOR = 0.02
 """Energy, as a share of the mean, that every direction of the replay is taken to have at least."""
+_SILENT = 1e-3
+"""Energy on the corrections, as a share of the ordinary, below which a direction is not used."""
 _WIDEST = 4096
 _ITERATIONS = 6
 _SPARE = 8
@@ -147,4 +149,7 @@ def _directions(corrected: Any, replayed: Any, rank: int) -> Any:  # noqa: ANN40
     leading = torch.linalg.eigh(basis.t() @ whitened(basis)).eigenvectors[:, -rank:]
     rows = torch.linalg.solve_triangular(lower.t(), basis @ leading, upper=True).t()
     loudness = ((rows @ corrected) * rows).sum(1, keepdim=True)
-    return rows * (corrected.trace() / width / 3 / loudness).sqrt()
+    ordinary = corrected.trace() / width / 3
+    # Few corrections have fewer directions than the rank: the rest stays silent, for good.
+    heard = loudness > _SILENT * ordinary
+    return torch.where(heard, rows * (ordinary / loudness.clamp_min(1e-300)).sqrt(), 0.0)
