@@ -224,7 +224,14 @@ def _state_of_cycle(stack: Stack) -> str | None:
 def _processes(stack: Stack, module: str) -> list[psutil.Process]:
     """Those of the stack that run this module."""
     family = psutil.Process(stack.process.pid).children(recursive=True)
-    return [each for each in family if module in each.cmdline()]
+    return [each for each in family if module in _command(each)]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # it ended meanwhile
+        return []
 
 
 def _short_suites(folder: Path) -> Path:
