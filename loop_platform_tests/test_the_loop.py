@@ -24,6 +24,9 @@ import pytest
 from loop_platform.stack.sockets import supervisor_socket
 from loop_platform.stack.supervision import Supervisor
 
+# The first test waits for an engine, a training and three trials on two cores.
+pytestmark = pytest.mark.timeout(1800)
+
 ROOT = Path(__file__).parents[1]
 LOOP = Path(sys.executable).with_name("loop")
 ROOMS = ["kitchen", "garage", "attic", "cellar", "hall", "office", "porch", "bedroom"]
