@@ -1,5 +1,7 @@
 """What starts runs: one condition for assets, and what every sensor needs to know."""
 
+import math
+
 import dagster as dg
 
 # `eager` alone passes over failed blocking checks of upstream runs.
@@ -21,6 +23,11 @@ def runs_in_flight(context: dg.SensorEvaluationContext) -> int:
     """How many runs that this sensor asked for are not finished."""
     tags = {"dagster/sensor_name": context.sensor_name}
     return context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=_UNFINISHED))
+
+
+def runs_within(seconds: float) -> dict[str, str]:
+    """Tags of a run that Dagster ends when it takes longer."""
+    return {dg.MAX_RUNTIME_SECONDS_TAG: str(math.ceil(seconds))}
 
 
 RELEASE_TAG = "loop/release"

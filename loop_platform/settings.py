@@ -121,7 +121,8 @@ class TrainingSettings(_Group):
     """When set, every cycle is followed by a gate drill: a candidate trained by this recipe, which
     the gates are expected to reject and which is never promoted whatever they say."""
     threads: int | None = None
-    timeout_s: float = 3600.0
+    timeout_s: float = pydantic.Field(3600.0, gt=0)
+    """A cycle's curation and training are ended after so long, and tried once more."""
 
 
 class GateSettings(_Group):

@@ -77,6 +77,14 @@ def test_enough_corrections_open_a_cycle(database, given, instance):
     assert added.partition_keys == ["0001"]
 
 
+def test_the_run_of_a_cycle_has_the_time_that_the_settings_give_it(database, given, instance):
+    accepted(database, *crowd(10))
+    training = given.training.model_copy(update={"timeout_s": 90.5})
+    result = tick(given.model_copy(update={"training": training}), instance)
+    [run] = result.run_requests
+    assert run.tags[dg.MAX_RUNTIME_SECONDS_TAG] == "91"
+
+
 def test_one_contributor_alone_opens_no_cycle(database, given, instance):
     accepted(database, *crowd(1))
     accepted(database, *(corrected(f"loud {n}", "buy", "eve") for n in range(30)))
