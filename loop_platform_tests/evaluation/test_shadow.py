@@ -128,11 +128,11 @@ def test_calls_that_the_champion_did_not_answer_are_no_pairs(
 def test_a_task_without_a_validator_ends_not_known_and_goes_on_only_because_settings_say_so(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
 ):
-    answers = ("Let me think about turn on lamp 1",) * 2
+    answers = ("Let me think about the weather",) * 2
     rows = []
     for _ in range(20):
         rows += traffic.mirrored(
-            (shadowed[0], answers[0]), (shadowed[1], answers[1]), "turn on lamp 1", task="chat"
+            (shadowed[0], answers[0]), (shadowed[1], answers[1]), "the weather", task="chat"
         )
     traffic.arrive("telemetry/calls", rows)
 
@@ -149,13 +149,17 @@ def test_a_task_without_a_validator_ends_not_known_and_goes_on_only_because_sett
 
 
 def test_a_candidate_that_chats_in_commands_is_turned_away_without_a_validator(
-    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance
 ):
+    name = candidate(stage, {"*": '{"intent": "HassTurnOn"}'})
+    go_to(stage, name, State.EVALUATED)
+    champion = stage.ask(registry.champion)
+    assert champion is not None
     rows = []
     for _ in range(20):
         rows += traffic.mirrored(
-            (shadowed[0], "Let me think about the weather"),
-            (shadowed[1], '{"intent": "HassTurnOn"}'),
+            (champion.release, "Let me think about the weather"),
+            (name, '{"intent": "HassTurnOn"}'),
             "the weather",
             task="chat",
         )

@@ -14,7 +14,6 @@ from loop_platform.defs.evaluation.evidence import Gate, Score, evidence, table
 from loop_platform.defs.evaluation.mirrored import pairs
 from loop_platform.defs.evaluation.picture import picture
 from loop_platform.defs.resources import LoopResource
-from loop_platform.embedder import embedder
 from loop_platform.partitions import cycles
 from loop_platform.release.states import State
 from loop_platform.settings import Settings
@@ -74,8 +73,7 @@ def _scores(rows: pl.DataFrame, both: Comparison, settings: Settings) -> dict[st
         if task in known:
             scores[task] = gate.by_validator(of_task, task, known[task], settings.gates)
         else:
-            seen = likeness(of_task, both.ask_champion, embedder(settings.models.embedder))
-            scores[task] = gate.by_likeness(task, seen, settings.gates)
+            scores[task] = gate.by_likeness(task, likeness(of_task, both), settings.gates)
     return scores
 
 

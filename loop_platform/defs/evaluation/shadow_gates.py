@@ -1,9 +1,9 @@
 """The shadow gates: the planned number of pairs, looked at once.
 
 A task with a validator is judged by an exact paired test on who succeeded. A task without one
-cannot be judged: what is looked at is whether the candidate says something else than the champion
-more often than the champion itself does when it is asked again. That can turn a candidate away; it
-cannot speak for it, so the task ends "not known".
+cannot be judged: what is looked at is whether the candidate would have said something else than the
+champion said, word by word, more often than the champion itself when it is asked again. That can
+turn a candidate away; it cannot speak for it, so the task ends "not known".
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ NOT_KNOWN = "not known"
 
 @dataclass(frozen=True)
 class Likeness:
-    """For a task without a validator: which answers say what the champion's said."""
+    """For a task without a validator: who would have said what the champion said, call by call."""
 
     champion: Sequence[bool]
     """Asked the same again."""
