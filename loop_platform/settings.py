@@ -53,6 +53,9 @@ class ConsoleSettings(_Group):
 class DagsterSettings(_Group):
     port: int = 8702
     sensor_interval_s: int = pydantic.Field(15, ge=1)
+    telemetry_in_training_s: float = pydantic.Field(60.0, ge=0)
+    """Telemetry is taken in so seldom while a cycle trains, on the same cores: a run costs seconds
+    of one, however few calls it is for."""
 
 
 class EngineSettings(_Group):

@@ -1,12 +1,13 @@
 """Sees when enough calls came for another look at drift."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import sqlalchemy as sa
 
 from loop_platform.automation import runs_in_flight
-from loop_platform.database import call_counts, cycles, releases
+from loop_platform.database import call_counts
+from loop_platform.defs.curation.due import in_training
 from loop_platform.defs.monitoring.drift_report import drift_report
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import current_hour
@@ -33,24 +34,13 @@ def drift_due(
     if waited < monitoring.drift_interval_s:
         return dg.SkipReason(f"the last report looked at the calls of {waited:.0f} s ago")
     with loop.database.connect() as connection:
-        if cycle := _in_training(connection, loop.settings.training.timeout_s):
+        if cycle := in_training(connection, loop.settings.training.timeout_s):
             return dg.SkipReason(f"cycle {cycle} is in training, on the same cores")
         counts, last = _since(connection, looked)
     most = max(counts.values(), default=0)
     if most < wanted or last is None:
         return dg.SkipReason(f"the busiest task got {most} new calls of the {wanted} for a report")
     return dg.SensorResult([dg.RunRequest(partition_key=current_hour())], cursor=last.isoformat())
-
-
-def _in_training(connection: sa.Connection, timeout_s: float) -> str | None:
-    """An open cycle that has no release yet, for as long as training may take."""
-    registered = sa.exists().where(releases.c.cycle == cycles.c.cycle)
-    started = sa.func.clock_timestamp() - timedelta(seconds=timeout_s)
-    query = sa.select(sa.func.min(cycles.c.cycle)).where(
-        cycles.c.closed_at.is_(None), cycles.c.opened_at > started, ~registered
-    )
-    cycle: str | None = connection.scalar(query)
-    return cycle
 
 
 def _since(connection: sa.Connection, looked: datetime) -> tuple[dict[str, int], datetime | None]:
