@@ -35,6 +35,8 @@ class GatewaySettings(_Group):
     segment_max_age_s: float = pydantic.Field(5.0, gt=0)
     segment_max_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     max_body_bytes: int = pydantic.Field(4 * 2**20, gt=0)
+    max_traces_bytes: int = pydantic.Field(16 * 2**20, gt=0)
+    """Of a batch of spans sent to `/v1/traces`, packed and unpacked."""
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
