@@ -38,6 +38,18 @@ _PARAMETERS = {
     "gen_ai.request.stream": "stream",
 }
 
+_STATUSES = {
+    "BadRequestError": 400,
+    "AuthenticationError": 401,
+    "PermissionDeniedError": 403,
+    "NotFoundError": 404,
+    "ConflictError": 409,
+    "UnprocessableEntityError": 422,
+    "RateLimitError": 429,
+    "APITimeoutError": 504,
+}
+"""Of the errors that OpenAI's client raises, which instrumentations tell by their class."""
+
 
 def recorded(span: Span) -> Recorded | None:
     """What the span tells of a call; None where it is of something else.
@@ -143,7 +155,8 @@ def _status(span: Span) -> int:
     if _error(span) is None:
         return 200
     of: Mapping[str, Any] = span.attributes
-    for told in (of.get("http.response.status_code"), of.get("error.type")):
+    kind = str(of.get("error.type"))
+    for told in (of.get("http.response.status_code"), _STATUSES.get(kind.split(".")[-1], kind)):
         if str(told).isdigit() and 400 <= int(str(told)) <= 599:
             return int(str(told))
     return 500

@@ -214,9 +214,15 @@ def test_a_refused_span_costs_the_others_nothing_and_is_named(loop: Loop):
 
 def test_a_failed_call_has_its_status_and_reason(loop: Loop):
     status = {"code": 2, "message": "rate limited"}
-    send(loop, as_json(status=status, attributes={"error.type": "429"}))
-    (call,) = loop.calls()
-    assert (call.status, call.complete, call.error) == (429, False, "rate limited")
+    kinds = ("429", "RateLimitError", "openai.RateLimitError")
+    for number, kind in enumerate(kinds):
+        span = {"spanId": f"{number + 1:016x}", "status": status}
+        send(loop, as_json(**span, attributes={"error.type": kind}))
+    send(loop, as_json(attributes={"error.type": "OSError"}))
+    calls = sorted(loop.calls(), key=lambda call: call.status)
+    assert [call.status for call in calls] == [429, 429, 429, 500]
+    assert (calls[0].complete, calls[0].error) == (False, "rate limited")
+    assert calls[3].error == "it failed: OSError"
 
 
 def test_numbers_that_some_send_as_other_kinds_are_understood(loop: Loop):
