@@ -127,6 +127,35 @@ class TrainingSettings(_Group):
     """A cycle's curation and training are ended after so long, and tried once more."""
 
 
+class RetentionSettings(_Group):
+    """How long calls are kept that nobody labelled: without feedback, in no review, in no dataset.
+    What is labelled stays until `loop erase` takes it."""
+
+    days: float | None = pydantic.Field(None, gt=0)
+    """None keeps them."""
+    days_by_tenant: dict[str, float] = {}
+    """In place of `days`, for these tenants."""
+    hours_a_batch: int = pydantic.Field(24, ge=1)
+    """Hourly partitions that are cleared in one transaction."""
+
+    def days_of(self, tenant: str) -> float | None:
+        return self.days_by_tenant.get(tenant, self.days)
+
+    @property
+    def shortest(self) -> float | None:
+        """Days that every call is kept; None where none ever goes."""
+        return min(self._all, default=None)
+
+    @property
+    def longest(self) -> float | None:
+        """Days after which no unlabelled call is left; None where some stay."""
+        return None if self.days is None else max(self._all)
+
+    @property
+    def _all(self) -> list[float]:
+        return [*self.days_by_tenant.values(), *([] if self.days is None else [self.days])]
+
+
 class GateSettings(_Group):
     """What a candidate has to show."""
 
@@ -180,6 +209,7 @@ class Settings(BaseSettings):
     curation: CurationSettings = CurationSettings()
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings = GateSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @pydantic.field_validator("data_dir", "suites", mode="after")
     @classmethod
