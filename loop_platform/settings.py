@@ -156,6 +156,19 @@ class RetentionSettings(_Group):
         return [*self.days_by_tenant.values(), *([] if self.days is None else [self.days])]
 
 
+class ExportSettings(_Group):
+    """What the platform tells other systems of its calls. Never what was said in them."""
+
+    otlp_traces: str | None = None
+    """An OTLP/HTTP collector that gets a span a call, `http://collector:4318/v1/traces`."""
+    otlp_headers: dict[str, str] = {}
+    otlp_timeout_s: float = pydantic.Field(10.0, gt=0)
+    log_format: Literal["text", "json"] = "text"
+    """Of the gateway's and the observer's logs; `json` is an object a line."""
+    log_calls: bool = False
+    """Whether the observer writes a line to its log for every call."""
+
+
 class GateSettings(_Group):
     """What a candidate has to show."""
 
@@ -210,6 +223,7 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings = GateSettings()
     retention: RetentionSettings = RetentionSettings()
+    export: ExportSettings = ExportSettings()
 
     @pydantic.field_validator("data_dir", "suites", mode="after")
     @classmethod

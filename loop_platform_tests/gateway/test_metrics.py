@@ -1,0 +1,145 @@
+"""What Prometheus sees: the same sums at every worker."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
+
+from loop_platform.database import segments
+from loop_platform.observer.observer import Observer
+from loop_platform_tests.gateway.engine_peer import EnginePeer
+from loop_platform_tests.gateway.loop import Loop, eventually, in_the_future
+from loop_platform_tests.gateway.serving import serving
+from loop_platform_tests.gateway.test_faults import gateway_process
+from loop_platform_tests.gateway.test_journal import room_for
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scraped(loop: Loop, key: str) -> Samples:
+    response = loop.client.get("/metrics", headers={"authorization": f"Bearer {key}"})
+    assert response.status_code == 200
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    return sum(
+        value
+        for (found, of), value in samples.items()
+        if found == name and labels.items() <= dict(of).items()
+    )
+
+
+@pytest.fixture
+def admin(loop: Loop) -> str:
+    callers = loop.client.headers["authorization"]
+    key = loop.key(role="admin", name="prometheus")
+    loop.client.headers["authorization"] = callers
+    return key
+
+
+def test_what_callers_did_is_in_the_metrics(loop: Loop, admin: str, database: sa.Engine):
+    loop.chat()
+    loop.chat("fail")
+    loop.stream(metadata={"task": "weather"})
+    eventually(lambda: len(loop.calls()) == 3)
+    loop.parts.journal.seal(everything=True)  # type: ignore[union-attr]  # the gateway runs
+    loop.parts.shipper.ship()  # type: ignore[union-attr]
+    observer = Observer(loop.settings, database)
+
+    def counted() -> bool:
+        observer.count()
+        return total(scraped(loop, admin), "loop_gateway_requests_total") == 3
+
+    eventually(counted)
+    samples = scraped(loop, admin)
+    of = {"task": "default", "release": "r-1", "route": "champion"}
+    assert total(samples, "loop_gateway_requests_total", **of, status="200") == 1
+    assert total(samples, "loop_gateway_requests_total", **of, status="500") == 1
+    weather = of | {"task": "weather"}
+    assert total(samples, "loop_gateway_time_to_first_byte_seconds_count", **weather) == 1
+    assert total(samples, "loop_gateway_latency_seconds_count", **of) == 2
+    assert total(samples, "loop_gateway_latency_seconds_bucket", **of, le="+Inf") == 2
+    assert total(samples, "loop_gateway_tokens_total", **weather, kind="prompt") == 7
+    assert total(samples, "loop_journal_waiting_segments") == 0
+    assert total(samples, "loop_database_up") == 1
+    buckets = [
+        value
+        for (name, labels), value in samples.items()
+        if name == "loop_gateway_latency_seconds_bucket" and dict(labels)["task"] == "default"
+    ]
+    assert buckets == sorted(buckets), "they are cumulative"
+
+
+def test_every_worker_shows_the_sum_of_all(loop: Loop, admin: str, database: sa.Engine):
+    with gateway_process(loop, workers=2), ThreadPoolExecutor(8) as callers:
+        answers = [callers.submit(loop.chat) for _ in range(40)]
+        assert {answer.result().status_code for answer in answers} == {200}
+    observer = Observer(loop.settings, database)
+    eventually(lambda: len(loop.calls()) == 40)
+
+    def counted() -> bool:
+        observer.count()
+        with loop.database.connect() as connection:
+            left = connection.scalar(sa.select(sa.func.count()).where(~segments.c.counted))
+        return not left and total(scraped_here(loop, admin), "loop_gateway_requests_total") == 40
+
+    eventually(counted)
+
+
+def scraped_here(loop: Loop, key: str) -> Samples:
+    with loop.gateway():
+        return scraped(loop, key)
+
+
+def test_shadow_copies_and_lost_records_of_each_worker_add_up(
+    loop: Loop, admin: str, database: sa.Engine
+):
+    shadow = EnginePeer("r-2")
+    with serving(shadow) as url:
+        loop.route(
+            champion="r-1",
+            champion_url=_champion(database),
+            shadow="r-2",
+            shadow_url=url,
+            shadow_share=1.0,
+            lease_until=in_the_future(60),
+        )
+        loop.chat()
+        eventually(
+            lambda: total(scraped(loop, admin), "loop_shadow_copies_total", outcome="mirrored") == 1
+        )
+        with room_for(2000):
+            loop.chat("x" * 3000)
+        eventually(lambda: total(scraped(loop, admin), "loop_journal_unwritten_total") >= 1)
+        with loop.gateway():  # another worker goes on from there
+            loop.chat()
+            eventually(
+                lambda: (
+                    total(scraped(loop, admin), "loop_shadow_copies_total", outcome="mirrored") == 2
+                )
+            )
+
+
+def _champion(database: sa.Engine) -> str:
+    with database.connect() as connection:
+        url = connection.scalar(sa.text("SELECT champion_url FROM routes"))
+    assert isinstance(url, str)
+    return url
+
+
+def test_the_metrics_need_an_admins_key(loop: Loop):
+    assert loop.client.get("/metrics").status_code == 403
+    assert loop.client.get("/metrics", headers={"authorization": ""}).status_code == 401
+
+
+def test_openmetrics_is_answered_to_who_asks_for_it(loop: Loop, admin: str):
+    wanted = {"authorization": f"Bearer {admin}", "accept": "application/openmetrics-text"}
+    response = loop.client.get("/metrics", headers=wanted)
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")
