@@ -41,7 +41,3 @@ def configure(settings: ExportSettings) -> None:
     handler.setFormatter(JsonLines() if json else logging.Formatter(_TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    for name in ("uvicorn", "uvicorn.error") if json else ():
-        # uvicorn has handlers of its own, for text
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True

@@ -29,6 +29,7 @@ def _end_with(parent: "multiprocessing.process.BaseProcess") -> None:
 
 
 def main() -> None:
+    logs.configure(settings().export)
     uvicorn.run(
         "loop_platform.gateway.__main__:worker",
         factory=True,
@@ -43,7 +44,7 @@ def main() -> None:
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
-        log_level="info",
+        log_config=None,  # uvicorn's lines go where ours go
     )
 
 

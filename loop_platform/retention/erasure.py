@@ -18,18 +18,16 @@ from loop_platform.database import (
     parts,
     review_feedback,
     review_items,
-    segment_hours,
     superseded_files,
 )
+from loop_platform.defs.telemetry.parts import hold_every_hour
 from loop_platform.lake import Lake
-from loop_platform.records import Call, Feedback, Record
 from loop_platform.retention.datasets import erase_lines, erase_rows
 from loop_platform.retention.learners import Learner, learners
+from loop_platform.retention.lines import line_of
 from loop_platform.retention.removal import Keep, Removal, Removed
 from loop_platform.retention.traces import Subject, Traces, conversation, find
 from loop_platform.retention.waiting import segments_of, waiting_segments
-
-_record = msgspec.json.Decoder(Record)
 
 
 @dataclass
@@ -81,9 +79,9 @@ def _telemetry(connection: sa.Connection, lake: Lake, subject: Subject, traces: 
         *(segment.segment_id for segment in waiting_segments(connection)),
         *connection.scalars(sa.select(parts.c.segment_id).where(parts.c.corrupt > 0)),
     }
-    # All hours of these segments are held: their files go at once, and nobody may be reading one.
-    query = sa.select(segment_hours.c.hour).where(segment_hours.c.segment_id.in_(concerned))
-    removal = Removal(connection, lake, {*traces.hours, *connection.scalars(query)})
+    # Their files go at once, whatever hours they touch: nobody may be reading one.
+    hold_every_hour(connection)
+    removal = Removal(connection, lake, traces.hours, alone=True)
     keep = _others(subject, traces)
     removal.rows(traces.calls, traces.feedback)
     removal.lines(concerned, keep)
@@ -100,16 +98,13 @@ def _others(subject: Subject, traces: Traces) -> Keep:
     if subject.user is not None:
         marks.append(b'"user":' + msgspec.json.encode(subject.user))
 
-    def keep(line: bytes) -> bool:
-        try:
-            record = _record.decode(line)
-        except msgspec.DecodeError:
-            return not any(mark in line for mark in marks)
-        if isinstance(record, Call):
-            return record.call_id not in traces.calls and not subject.made(record)
-        if isinstance(record, Feedback) and record.call_id in traces.calls:
-            return False
-        return record.feedback_id not in traces.feedback
+    def keep(text: bytes) -> bool:
+        line = line_of(text)
+        if line is None:
+            return not any(mark in text for mark in marks)
+        if line.called is not None:
+            return line.called.call_id not in traces.calls and not subject.is_of(line.called)
+        return line.call_id not in traces.calls and line.feedback_id not in traces.feedback
 
     return keep
 

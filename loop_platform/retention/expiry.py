@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
 import sqlalchemy as sa
 
 from loop_platform import manifest
 from loop_platform.database import parts
 from loop_platform.defs.telemetry.parts import sweep
+from loop_platform.defs.telemetry.segment import read_segment
 from loop_platform.identity import first_id, hour_of
 from loop_platform.lake import Lake
-from loop_platform.records import Record
 from loop_platform.retention.age import DAY_MS
 from loop_platform.retention.labels import labelled
+from loop_platform.retention.lines import line_of
 from loop_platform.retention.removal import Removal, Removed
 from loop_platform.retention.waiting import segments_of, waiting_hours
 from loop_platform.settings import RetentionSettings
@@ -29,14 +29,6 @@ from loop_platform.settings import RetentionSettings
 GRACE_MS: Final = 3_600_000
 """The gateway takes feedback on a call until its time to live ends; what came last has this long to
 arrive before the call goes."""
-
-
-class _Call(msgspec.Struct, tag_field="record", tag="call"):
-    call_id: str
-
-
-_call = msgspec.json.Decoder(_Call)
-_record = msgspec.json.Decoder(Record)
 
 
 @dataclass
@@ -137,7 +129,7 @@ class Expiry:
         here = sa.and_(parts.c.corrupt > 0, sa.collate(parts.c.segment_id, "C") < before)
         found = sorted(connection.scalars(sa.select(parts.c.segment_id).where(here).distinct()))
         removal = Removal(connection, self.lake, ())
-        removal.lines(found, _readable)
+        removal.lines(found, lambda line: not read_segment(line + b"\n").aside)
         removal.aside(found, lambda line: False)
         connection.execute(sa.update(parts).where(here).values(corrupt=0))
         expired.removed.add(removal.removed)
@@ -158,16 +150,7 @@ class Expiry:
         return first_id(max(0, int(self.now_ms - days * DAY_MS - GRACE_MS)))
 
 
-def _stays(line: bytes, doomed: set[str]) -> bool:
-    try:
-        return _call.decode(line).call_id not in doomed
-    except msgspec.DecodeError:  # feedback, a contribution, or what nobody can read
-        return True
-
-
-def _readable(line: bytes) -> bool:
-    try:
-        _record.decode(line)
-    except msgspec.DecodeError:
-        return False
-    return True
+def _stays(text: bytes, doomed: set[str]) -> bool:
+    """Whether the line is of no doomed call. Feedback is of none: it is a label."""
+    line = line_of(text)
+    return line is None or line.called is None or line.called.call_id not in doomed

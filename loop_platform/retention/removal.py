@@ -53,20 +53,26 @@ class Removed:
 class Removal:
     """A transaction that removes. It holds its hours: nobody converts their segments meanwhile."""
 
-    def __init__(self, connection: sa.Connection, lake: Lake, hours: Iterable[str]) -> None:
+    def __init__(
+        self, connection: sa.Connection, lake: Lake, hours: Iterable[str], *, alone: bool = False
+    ) -> None:
+        """`alone`: the transaction holds every hour, not these alone."""
         self._connection = connection
         self._lake = lake
         self.removed = Removed()
         # In one order for all, so that two removals never wait for each other.
         self._held = {
-            (asset, hour): HeldHour(connection, lake, asset, hour)
+            (asset, hour): HeldHour(connection, lake, asset, hour, alone)
             for hour in sorted(set(hours))
             for asset in manifest.ASSETS
         }
 
     def rows(self, calls: Collection[str], feedback: Collection[str]) -> None:
         """Takes rows out of the hours, by the ids of calls and of feedback."""
+        filled = self._filled()
         for (asset, hour), held in self._held.items():
+            if (asset, hour) not in filled:
+                continue
             gone = held.remove(feedback if asset == "telemetry/feedback" else calls)
             if asset == "telemetry/calls":
                 self.removed.calls += gone.height
@@ -151,9 +157,16 @@ class Removal:
 
     def _superseded(self) -> Iterable[str]:
         """The files of the held hours that were replaced."""
-        folders = {f"{held.folder}/" for held in self._held.values()}
+        folders = {held.folder for held in self._held.values()}
         paths = self._connection.scalars(sa.select(superseded_files.c.path)).all()
-        return [path for path in paths if any(path.startswith(folder) for folder in folders)]
+        return [path for path in paths if path.rpartition("/")[0] in folders]
+
+    def _filled(self) -> set[tuple[str, str]]:
+        """The assets' hours that have rows at all."""
+        query = sa.select(parts.c.asset, parts.c.hour).where(
+            parts.c.rows > 0, parts.c.hour.in_({hour for _, hour in self._held})
+        )
+        return {(asset, hour) for asset, hour in self._connection.execute(query.distinct())}
 
 
 def _content(aside: bytes) -> bytes:

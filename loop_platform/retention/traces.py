@@ -1,7 +1,6 @@
 """What there is of a call or of a person: found before it is erased."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 import polars as pl
@@ -13,7 +12,8 @@ from loop_platform.defs.telemetry.rows import messages_of
 from loop_platform.identity import hour_of
 from loop_platform.lake import Lake
 from loop_platform.records import Call, Contribution, Feedback
-from loop_platform.retention.waiting import waiting_contents
+from loop_platform.retention.lines import Line
+from loop_platform.retention.waiting import next_hour, waiting_contents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,9 @@ class Subject:
         if self.call_id is None:
             return None
         hour = hour_of(self.call_id)
-        start = datetime.strptime(hour, "%Y-%m-%d-%H:%M").replace(tzinfo=UTC)
-        return {hour, (start + timedelta(hours=1)).strftime("%Y-%m-%d-%H:00")}
+        return {hour, next_hour(hour)}
 
-    def made(self, call: Call) -> bool:
+    def is_of(self, call: Call | Line) -> bool:
         """Whether a call is the subject's, the shadow's copy of it too."""
         if self.call_id is not None:
             return self.call_id in (call.call_id, call.pair_id)
@@ -88,7 +87,7 @@ def find(connection: sa.Connection, lake: Lake, subject: Subject) -> Traces:
         _said(traces, messages)
     waiting = list(waiting_contents(connection, lake))
     for call in (call for content in waiting for hour in content.calls.values() for call in hour):
-        if subject.made(call):
+        if subject.is_of(call):
             traces.calls.add(call.call_id)
             _said(traces, messages_of(bytes(call.request).decode()))
     contributors = _contributors(connection, subject)

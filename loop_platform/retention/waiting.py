@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -9,6 +10,8 @@ from loop_platform.database import segment_hours, segments
 from loop_platform.defs.telemetry.segment import Content, read_segment
 from loop_platform.lake import Lake
 from loop_platform.manifest import Segment
+
+_HOUR = "%Y-%m-%d-%H:00"
 
 
 def waiting_segments(connection: sa.Connection) -> list[Segment]:
@@ -35,6 +38,13 @@ def waiting_hours(connection: sa.Connection) -> set[str]:
 
 
 def segments_of(connection: sa.Connection, hours: Collection[str]) -> list[str]:
-    """The segments that touch any of the hours, the oldest first."""
-    query = sa.select(segment_hours.c.segment_id).where(segment_hours.c.hour.in_(hours)).distinct()
+    """The segments that may tell of calls of these hours, the oldest first. What is told of a call
+    before it ends may stand in a segment of the next hour alone."""
+    near = {*hours, *map(next_hour, hours)}
+    query = sa.select(segment_hours.c.segment_id).where(segment_hours.c.hour.in_(near)).distinct()
     return sorted(connection.scalars(query))
+
+
+def next_hour(hour: str) -> str:
+    start = datetime.strptime(hour, _HOUR).replace(tzinfo=UTC)
+    return (start + timedelta(hours=1)).strftime(_HOUR)

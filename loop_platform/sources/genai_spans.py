@@ -156,7 +156,10 @@ def _status(span: Span) -> int:
         return 200
     of: Mapping[str, Any] = span.attributes
     kind = str(of.get("error.type"))
-    for told in (of.get("http.response.status_code"), _STATUSES.get(kind.split(".")[-1], kind)):
+    for told in (
+        of.get("http.response.status_code"),
+        _STATUSES.get(kind.rsplit(".", maxsplit=1)[-1], kind),
+    ):
         if str(told).isdigit() and 400 <= int(str(told)) <= 599:
             return int(str(told))
     return 500

@@ -76,6 +76,7 @@ class Intake:
         milliseconds = int(self._moment(recorded.started_at) * 1000)
         model = str(recorded.request.get("model") or "")
         task = _name(recorded.task, "task") or gateway.tasks_by_model.get(model)
+        _check_messages(recorded.request)
         name = f"{self.source}\0{recorded.name}".encode()
         return Call(
             call_id=self.identity.mint_of(self.tenant, milliseconds, name),
@@ -110,6 +111,13 @@ class Intake:
                 " setting first_hour) and now"
             )
         return at
+
+
+def _check_messages(request: Mapping[str, Any]) -> None:
+    """Every later stage reads them as a list of objects."""
+    messages = request.get("messages", [])
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise ValueError("its messages are no list of objects")
 
 
 def _name(value: object, what: str) -> str | None:

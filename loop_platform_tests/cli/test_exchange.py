@@ -90,6 +90,7 @@ WRONG = [
     (json.dumps(recorded(started_at=time.time() + 900)), "and now"),
     (json.dumps(recorded(task="a\nb")), "its task is no printable text"),
     (json.dumps(recorded(latency_ms=-3)), "its latency is -3"),
+    (json.dumps(recorded() | {"request": {"messages": ["hi"]}}), "messages are no list of objects"),
 ]
 
 

@@ -1,13 +1,20 @@
 """What Prometheus sees: the same sums at every worker."""
 
+import contextlib
+import json
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from loop_platform.database import segments
+from loop_platform import migrations
+from loop_platform.database import database_url, segments
 from loop_platform.observer.observer import Observer
+from loop_platform.settings import Settings
+from loop_platform.stack import postgres
 from loop_platform_tests.gateway.engine_peer import EnginePeer
 from loop_platform_tests.gateway.loop import Loop, eventually, in_the_future
 from loop_platform_tests.gateway.serving import serving
@@ -143,3 +150,35 @@ def test_openmetrics_is_answered_to_who_asks_for_it(loop: Loop, admin: str):
     response = loop.client.get("/metrics", headers=wanted)
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")
+
+
+def test_every_line_of_the_gateways_log_is_json_where_that_is_wanted(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("LOOP_EXPORT__LOG_FORMAT", "json")
+    with gateway_process(loop, workers=2):
+        assert loop.chat().status_code == 200
+    lines = capfd.readouterr().err.splitlines()
+    messages = [json.loads(line)["message"] for line in lines]
+    assert any("Uvicorn running on" in message for message in messages)
+
+
+def test_while_the_database_is_away_the_journal_is_still_shown(champion: EnginePeer):
+    with tempfile.TemporaryDirectory(prefix="loop-metrics-") as name:
+        settings = Settings(data_dir=Path(name))
+        database = sa.create_engine(database_url(settings), pool_pre_ping=True)
+        loop = Loop(settings, database)
+        with contextlib.ExitStack() as gateway:
+            with postgres.running(settings.data_dir):
+                migrations.upgrade(database)
+                admin = loop.key(role="admin")
+                loop.route(champion="r-1", champion_url=champion.url)
+                gateway.enter_context(loop.gateway())
+                assert total(scraped(loop, admin), "loop_database_up") == 1
+            loop.chat()
+            away = scraped(loop, admin)
+        assert total(away, "loop_database_up") == 0
+        assert total(away, "loop_journal_waiting_segments") == 1
+        assert total(away, "loop_journal_waiting_bytes") > 100
+        assert not any(name.startswith("loop_gateway") for name, _ in away)
+        database.dispose()

@@ -240,7 +240,14 @@ def test_a_body_that_is_no_traces_is_refused_as_the_protocol_wants_it(loop: Loop
     assert protobuf.status_code == 400
     assert protobuf.headers["content-type"] == "application/x-protobuf"
     assert "ExportTraceServiceRequest" in Status.FromString(protobuf.content).message
-    bodies = [b"{", b"[]", b'{"resourceSpans": 1}', b'{"resourceSpans": [[]]}', b"[" * 100_000]
+    bodies = [
+        b"{",
+        b"[]",
+        b'{"resourceSpans": 1}',
+        b'{"resourceSpans": [[]]}',
+        b"[" * 100_000,
+        b'{"\\ud800": 1}',
+    ]
     for body in [*bodies, json.dumps(as_json(traceId="xyz")).encode()]:
         response = send(loop, body)
         assert response.status_code == 400, body[:50]

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -18,6 +21,7 @@ from loop_platform.observer.spans import CollectorAwayError
 from loop_platform.observer.sums import Sums, labels_of, read
 from loop_platform.settings import ExportSettings, Settings
 from loop_platform.sources.genai_spans import recorded
+from loop_platform_tests.gateway.loop import eventually
 from loop_platform_tests.gateway.serving import serving
 from loop_platform_tests.observer.collector import Collector
 from loop_platform_tests.segments import a_call, a_contribution, a_feedback, ship
@@ -234,3 +238,24 @@ def test_an_exception_is_in_the_json_line() -> None:
     assert "\n" not in text
     assert json.loads(text)["message"] == "it broke"
     assert "ValueError: a\nb" in json.loads(text)["exception"]
+
+
+def test_the_program_counts_until_it_is_stopped(
+    settings: Settings, database: sa.Engine, lake: Lake
+) -> None:
+    ship(database, lake, [a_call()])
+    environment = os.environ | {
+        "LOOP_DATA_DIR": str(settings.data_dir),
+        "LOOP_DATABASE_URL": settings.database_url or "",
+        "LOOP_EXPORT__LOG_FORMAT": "json",
+        "LOOP_EXPORT__LOG_CALLS": "true",
+    }
+    command = [sys.executable, "-m", "loop_platform.observer"]
+    program = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: value(database, "loop_gateway_requests") == 1, timeout_s=120)
+    finally:
+        program.terminate()
+        _, said = program.communicate(timeout=60)
+    assert program.returncode == 0
+    assert [json.loads(line)["message"] for line in said.splitlines()] == ["call"]

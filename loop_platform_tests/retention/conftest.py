@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform import manifest
-from loop_platform.database import parts, segment_hours
+from loop_platform.database import parts, segment_hours, superseded_files
 from loop_platform.defs.resources import resources
 from loop_platform.defs.telemetry.assets import calls, feedback
 from loop_platform.defs.telemetry.parts import HeldHour, settle
@@ -100,6 +100,12 @@ class Past:
             if text.encode() in content:
                 found.append(path.removeprefix(f"{self.lake.path()}/"))
         return found
+
+    def current(self, text: str) -> list[str]:
+        """Of these, the files that are not replaced."""
+        with self.database.connect() as connection:
+            replaced = set(connection.scalars(sa.select(superseded_files.c.path)))
+        return [path for path in self.bytes_with(text) if path not in replaced]
 
     def parts(self) -> int:
         with self.database.connect() as connection:

@@ -1,6 +1,7 @@
 """A person's data goes from everywhere, and what learned from it is named."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from loop_platform.database import (
     review_items,
     segments,
 )
-from loop_platform.identity import new_id
+from loop_platform.defs.telemetry.parts import HeldHour
+from loop_platform.identity import hour_of, new_id
 from loop_platform.keys import create_key
 from loop_platform.lake import Lake
 from loop_platform.retention.erasure import Erased, erase
 from loop_platform.retention.traces import Subject
 from loop_platform.settings import Settings
 from loop_platform_tests.cli.test_commands import item
+from loop_platform_tests.gateway.loop import eventually
 from loop_platform_tests.retention.conftest import Past, ago
 from loop_platform_tests.retention.test_expiry import learn
 from loop_platform_tests.segments import a_call, a_contribution, a_feedback, lines
@@ -251,3 +254,47 @@ def test_the_manifest_still_agrees_with_the_lake(
 def test_a_subject_that_is_none_is_refused(subject: dict[str, str], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Subject(**subject)
+
+
+def test_who_holds_an_hour_is_waited_for_and_nobody_holds_one_meanwhile(
+    past: Past, eraser: Eraser, database: sa.Engine, lake: Lake
+) -> None:
+    call = a_call(call_id=ago(2))
+    past.ship(call)
+    past.settle()
+    with database.begin() as converting:
+        HeldHour(converting, lake, "telemetry/calls", hour_of(ago(30)))
+        erasing = threading.Thread(target=eraser, kwargs={"call_id": call.call_id})
+        erasing.start()
+        eventually(lambda: _waits_for_a_lock(database))
+        assert past.calls() == {call.call_id}
+    erasing.join(30)
+    assert past.calls() == set()
+
+
+def _waits_for_a_lock(database: sa.Engine) -> bool:
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with database.connect() as connection:
+        return bool(connection.scalar(sa.text(query)))
+
+
+def test_a_person_of_many_hours(past: Past, eraser: Eraser) -> None:
+    """Each hour a lock of its own would be more locks than PostgreSQL has room for."""
+    calls = [a_call(user="eve", call_id=ago(day / 24)) for day in range(1, 5000)]
+    past.ship(*calls)
+    erased = eraser(user="eve", tenant="acme")
+    assert erased.removed.lines == len(calls)
+    assert past.bytes_with("eve") == []
+
+
+def test_lines_that_tell_of_a_persons_call_before_it_ended_go(past: Past, eraser: Eraser) -> None:
+    calls = [
+        a_call("my secret", user="eve", call_id=ago(2)),
+        a_call("not mine", user="eve", tenant="other", call_id=ago(2)),
+    ]
+    begun = b"".join(b'{"record":"opened","call":%s}\n' % lines([c]).strip() for c in calls)
+    past.ship(a_call(call_id=ago(2, 1)), tail=begun)
+    past.settle()
+    eraser(user="eve", tenant="acme")
+    assert past.bytes_with("my secret") == []
+    assert past.bytes_with("not mine")

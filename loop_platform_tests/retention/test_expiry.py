@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -15,13 +16,16 @@ from loop_platform.database import (
     segments,
     superseded_files,
 )
-from loop_platform.identity import hour_of, new_id
+from loop_platform.definitions import defs
+from loop_platform.defs.resources import resources
+from loop_platform.defs.telemetry.retention import expired as expired_asset
+from loop_platform.identity import hour_of, milliseconds_of, new_id
 from loop_platform.lake import Lake
 from loop_platform.retention.expiry import Expired, Expiry
-from loop_platform.settings import RetentionSettings
+from loop_platform.settings import RetentionSettings, Settings
 from loop_platform_tests.cli.test_commands import item
 from loop_platform_tests.retention.conftest import Past, ago
-from loop_platform_tests.segments import a_call, a_contribution, a_feedback
+from loop_platform_tests.segments import a_call, a_contribution, a_feedback, lines
 
 Expire = Callable[..., Expired]
 
@@ -209,3 +213,41 @@ def test_a_call_of_now_has_its_whole_time(past: Past, expire: Expire) -> None:
     past.ship(a_call(call_id=new_id()))
     past.settle()
     assert expire(days=0.001).removed.calls == 0
+
+
+def test_the_asset_says_what_it_deleted_and_spared(
+    past: Past, settings: Settings, database: sa.Engine
+) -> None:
+    plain, rated = a_call(call_id=ago(40)), a_call(call_id=ago(40, 1))
+    past.ship(plain, rated, a_feedback(rated.call_id))
+    past.settle()
+    kept = settings.model_copy(update={"retention": RetentionSettings(days=30)})
+    result = dg.materialize([expired_asset], resources=resources(kept))
+    (made,) = result.asset_materializations_for_node("telemetry__expired")
+    told = {name: value.value for name, value in made.metadata.items()}
+    assert (told["calls deleted"], told["calls spared: labelled"]) == (1, 1)
+    assert told["calls deleted by tenant"] == {"acme": 1}
+    assert "1 calls deleted (1 of acme)" in str(told["summary"])
+    assert past.calls() == {rated.call_id}
+
+
+def test_it_runs_every_day_by_itself() -> None:
+    (schedule,) = [one for one in defs().schedules or [] if one.name == "daily_expiry"]
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING  # type: ignore[union-attr]
+
+
+def test_lines_that_tell_of_a_call_before_it_ended_go_with_it(past: Past, expire: Expire) -> None:
+    """As a newer gateway writes them, in this segment or in one of the next hour."""
+    gone, stays = a_call("my secret", call_id=ago(40, 59)), a_call("other", call_id=ago(20))
+    begun = [b'{"record":"opened","call":%s}\n' % lines([call]).strip() for call in (gone, stays)]
+    past.ship(gone)
+    past.ship(a_call(call_id=ago(20, 1)), stays, tail=begun[1])
+    past.ship(a_feedback(stays.call_id, feedback_id=next_hour_of(gone.call_id)), tail=begun[0])
+    past.settle()
+    expire(days=30)
+    assert "segments" not in {path.split("/")[0] for path in past.current("my secret")}
+    assert len([path for path in past.current("opened") if path.startswith("segments")]) == 1
+
+
+def next_hour_of(call_id: str) -> str:
+    return new_id(milliseconds_of(call_id) + 3_600_000)

@@ -19,6 +19,9 @@ _MERGE = 32
 # A merged file's parts are left in place for those who are reading them.
 _KEPT = timedelta(minutes=10)
 
+_EVERY_HOUR = 7_300_003
+"""Advisory lock: shared by who holds an hour, exclusive for who holds them all."""
+
 
 @dataclass(frozen=True)
 class HeldHour:
@@ -31,8 +34,13 @@ class HeldHour:
     lake: Lake
     asset: str
     hour: str
+    alone: bool = False
+    """The transaction holds every hour already: `hold_every_hour`."""
 
     def __post_init__(self) -> None:
+        if self.alone:
+            return
+        self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_EVERY_HOUR)))
         name = sa.func.hashtextextended(f"{self.asset} {self.hour}", 0)
         self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(name)))
 
@@ -154,6 +162,12 @@ class HeldHour:
         rows = [{"path": path} for path in sorted(paths)]
         if rows:
             self.connection.execute(insert(superseded_files).values(rows).on_conflict_do_nothing())
+
+
+def hold_every_hour(connection: sa.Connection) -> None:
+    """Waits until nobody holds an hour, and lets nobody hold one until the transaction ends. A lock
+    for each of some thousand hours would be more than PostgreSQL has room for."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_EVERY_HOUR)))
 
 
 def sweep(connection: sa.Connection, lake: Lake) -> int:
