@@ -294,6 +294,7 @@ def test_lines_that_tell_of_a_persons_call_before_it_ended_go(past: Past, eraser
     ]
     begun = b"".join(b'{"record":"opened","call":%s}\n' % lines([c]).strip() for c in calls)
     past.ship(a_call(call_id=ago(2, 1)), tail=begun)
+    past.ship(*calls)
     past.settle()
     eraser(user="eve", tenant="acme")
     assert past.bytes_with("my secret") == []
