@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loop_platform import migrations
 from loop_platform.database import database_url, segments
+from loop_platform.gateway.tallies import Tallies
 from loop_platform.observer.observer import Observer
 from loop_platform.settings import Settings
 from loop_platform.stack import postgres
@@ -133,6 +134,24 @@ def test_shadow_copies_and_lost_records_of_each_worker_add_up(
             )
 
 
+def test_what_a_worker_dropped_is_told_once_whatever_the_database_does(
+    loop: Loop, admin: str, monkeypatch: pytest.MonkeyPatch
+):
+    assert loop.parts is not None
+    worker = Tallies(loop.database, loop.parts.mirror, loop.parts.journal)
+    loop.parts.tallies.stop()
+    loop.parts.mirror.counts.dropped += 3
+    with monkeypatch.context() as away:
+        away.setattr(
+            worker, "_database", sa.create_engine("postgresql+psycopg2://nobody@/no?host=/no")
+        )
+        with pytest.raises(sa.exc.OperationalError):
+            worker.tell()
+    worker.tell()
+    worker.tell()
+    assert total(scraped(loop, admin), "loop_shadow_copies_total", outcome="dropped") == 3
+
+
 def _champion(database: sa.Engine) -> str:
     with database.connect() as connection:
         url = connection.scalar(sa.text("SELECT champion_url FROM routes"))
@@ -180,5 +199,6 @@ def test_while_the_database_is_away_the_journal_is_still_shown(champion: EngineP
         assert total(away, "loop_database_up") == 0
         assert total(away, "loop_journal_waiting_segments") == 1
         assert total(away, "loop_journal_waiting_bytes") > 100
+        assert total(away, "loop_journal_lag_seconds") > 0
         assert not any(name.startswith("loop_gateway") for name, _ in away)
         database.dispose()

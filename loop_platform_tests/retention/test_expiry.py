@@ -17,7 +17,8 @@ from loop_platform.database import (
     superseded_files,
 )
 from loop_platform.definitions import defs
-from loop_platform.defs.resources import resources
+from loop_platform.defs.resources import LoopResource, resources
+from loop_platform.defs.telemetry.retention import daily_expiry
 from loop_platform.defs.telemetry.retention import expired as expired_asset
 from loop_platform.identity import hour_of, milliseconds_of, new_id
 from loop_platform.lake import Lake
@@ -231,9 +232,13 @@ def test_the_asset_says_what_it_deleted_and_spared(
     assert past.calls() == {rated.call_id}
 
 
-def test_it_runs_every_day_by_itself() -> None:
+def test_it_runs_every_day_by_itself_where_a_time_is_set(settings: Settings) -> None:
     (schedule,) = [one for one in defs().schedules or [] if one.name == "daily_expiry"]
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING  # type: ignore[union-attr]
+    kept = settings.model_copy(update={"retention": RetentionSettings(days_by_tenant={"a": 3})})
+    for given, becomes in ((settings, dg.SkipReason), (kept, dg.RunRequest)):
+        with dg.build_schedule_context(resources={"loop": LoopResource.of(given)}) as context:
+            assert isinstance(daily_expiry(context), becomes)
 
 
 def test_lines_that_tell_of_a_call_before_it_ended_go_with_it(past: Past, expire: Expire) -> None:

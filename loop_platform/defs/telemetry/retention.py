@@ -36,10 +36,16 @@ def expired(context: dg.AssetExecutionContext, loop: LoopResource) -> dg.Materia
     )
 
 
-daily_expiry = dg.ScheduleDefinition(
-    name="daily_expiry",
+@dg.schedule(
     target=[expired],
     cron_schedule="17 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+def daily_expiry(
+    context: dg.ScheduleEvaluationContext, loop: LoopResource
+) -> dg.RunRequest | dg.SkipReason:
+    """A run a day, where the settings give any call a time to live."""
+    if loop.settings.retention.shortest is None:
+        return dg.SkipReason("every call is kept: the setting retention.days says otherwise")
+    return dg.RunRequest()
