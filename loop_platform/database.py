@@ -51,6 +51,11 @@ segments = sa.Table(
     sa.Column("lines", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     _at("sealed_at"),
+    # By the observer (loop_platform/observer): in the sums for Prometheus, and sent as spans.
+    sa.Column("counted", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("exported", sa.Boolean, nullable=False, server_default="false"),
+    sa.Index("segments_uncounted", "segment_id", postgresql_where=sa.text("NOT counted")),
+    sa.Index("segments_unexported", "segment_id", postgresql_where=sa.text("NOT exported")),
 )
 
 # Which hours a segment touches, by asset: calls by the hour in their id, feedback by arrival.
@@ -309,6 +314,16 @@ route_counters = sa.Table(
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("latency_ms", sa.Double, nullable=False),  # sum over the calls
     sa.Column("over_budget", sa.BigInteger, nullable=False),  # slower than the latency budget
+)
+
+# What Prometheus is shown, added to by the observer and the gateway's workers: whichever worker is
+# scraped shows the same.
+metric_sums = sa.Table(
+    "metric_sums",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),  # loop_platform/observer/measures.py
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON, in the order of their names
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 

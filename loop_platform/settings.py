@@ -35,6 +35,8 @@ class GatewaySettings(_Group):
     segment_max_age_s: float = pydantic.Field(5.0, gt=0)
     segment_max_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     max_body_bytes: int = pydantic.Field(4 * 2**20, gt=0)
+    max_traces_bytes: int = pydantic.Field(16 * 2**20, gt=0)
+    """Of a batch of spans sent to `/v1/traces`, packed and unpacked."""
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
@@ -128,6 +130,48 @@ class TrainingSettings(_Group):
     """A cycle's curation and training are ended after so long, and tried once more."""
 
 
+class RetentionSettings(_Group):
+    """How long calls are kept that nobody labelled: without feedback, in no review, in no dataset.
+    What is labelled stays until `loop erase` takes it."""
+
+    days: float | None = pydantic.Field(None, gt=0)
+    """None keeps them."""
+    days_by_tenant: dict[str, float] = {}
+    """In place of `days`, for these tenants."""
+    hours_a_batch: int = pydantic.Field(24, ge=1)
+    """Hourly partitions that are cleared in one transaction."""
+
+    def days_of(self, tenant: str) -> float | None:
+        return self.days_by_tenant.get(tenant, self.days)
+
+    @property
+    def shortest(self) -> float | None:
+        """Days that every call is kept; None where none ever goes."""
+        return min(self._all, default=None)
+
+    @property
+    def longest(self) -> float | None:
+        """Days after which no unlabelled call is left; None where some stay."""
+        return None if self.days is None else max(self._all)
+
+    @property
+    def _all(self) -> list[float]:
+        return [*self.days_by_tenant.values(), *([] if self.days is None else [self.days])]
+
+
+class ExportSettings(_Group):
+    """What the platform tells other systems of its calls. Never what was said in them."""
+
+    otlp_traces: str | None = None
+    """An OTLP/HTTP collector that gets a span a call, `http://collector:4318/v1/traces`."""
+    otlp_headers: dict[str, str] = {}
+    otlp_timeout_s: float = pydantic.Field(10.0, gt=0)
+    log_format: Literal["text", "json"] = "text"
+    """Of the gateway's and the observer's logs; `json` is an object a line."""
+    log_calls: bool = False
+    """Whether the observer writes a line to its log for every call."""
+
+
 class GateSettings(_Group):
     """What a candidate has to show."""
 
@@ -181,6 +225,8 @@ class Settings(BaseSettings):
     curation: CurationSettings = CurationSettings()
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings = GateSettings()
+    retention: RetentionSettings = RetentionSettings()
+    export: ExportSettings = ExportSettings()
 
     @pydantic.field_validator("data_dir", "suites", mode="after")
     @classmethod

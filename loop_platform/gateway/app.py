@@ -15,8 +15,10 @@ from loop_platform.gateway.completions import Completions
 from loop_platform.gateway.feedback import FeedbackDesk
 from loop_platform.gateway.health import Health
 from loop_platform.gateway.incoming import CallerGoneError
+from loop_platform.gateway.metrics import Metrics
 from loop_platform.gateway.parts import Parts, parts
 from loop_platform.gateway.refusals import RefusedError, broken, refused
+from loop_platform.gateway.traces import TraceDesk
 from loop_platform.settings import Settings
 
 
@@ -45,6 +47,8 @@ def app_of(gateway: Parts) -> Starlette:
             Route("/v1/feedback", desk.give, methods=["POST"]),
             Route("/v1/feedback/{feedback_id}", desk.follow),
             Route("/v1/contributions", desk.contribute, methods=["POST"]),
+            Route("/v1/traces", TraceDesk(gateway).take, methods=["POST"]),
+            Route("/metrics", Metrics(gateway).show),
             Route("/healthz", health.healthy),
             Route("/readyz", health.ready),
         ],

@@ -14,6 +14,7 @@ from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
+from loop_platform.gateway.tallies import Tallies
 from loop_platform.gateway.upstream import Upstream
 from loop_platform.identity import CallIdentity, identity_secret
 from loop_platform.keys import KeyRing
@@ -47,6 +48,7 @@ class Parts:
     counters: Counters
     books: Books
     mirror: Mirror
+    tallies: Tallies
 
     async def start(self) -> None:
         await self.upstream.open()
@@ -60,11 +62,11 @@ class Parts:
         await asyncio.to_thread(self._stop_threads)
 
     def _start_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper):
+        for part in (self.keys, self.routes, self.counters, self.shipper, self.tallies):
             part.start()
 
     def _stop_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper):
+        for part in (self.keys, self.routes, self.counters, self.shipper, self.tallies):
             part.stop()
         self.database.dispose()
 
@@ -76,6 +78,7 @@ class Parts:
             "counters": self.counters,
             "shipper": self.shipper,
             "mirror": self.mirror,
+            "tallies": self.tallies,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -96,6 +99,7 @@ def parts(settings: Settings) -> Parts:
     identity = CallIdentity(identity_secret(settings.data_dir / "identity.secret"))
     routes = RouteTable(database)
     upstream = Upstream(gateway.upstream_timeout_s)
+    mirror = Mirror(routes, upstream, books, identity)
     return Parts(
         settings=settings,
         database=database,
@@ -108,5 +112,6 @@ def parts(settings: Settings) -> Parts:
         shipper=shipper,
         counters=counters,
         books=books,
-        mirror=Mirror(routes, upstream, books, identity),
+        mirror=mirror,
+        tallies=Tallies(database, mirror, journal),
     )

@@ -9,6 +9,7 @@ from loop_platform.automation import runs_in_flight
 from loop_platform.database import call_counts
 from loop_platform.defs.curation.due import in_training
 from loop_platform.defs.monitoring.drift_report import drift_report
+from loop_platform.defs.monitoring.windows import ASKED
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import current_hour
 from loop_platform.settings import settings
@@ -44,11 +45,11 @@ def drift_due(
 
 
 def _since(connection: sa.Connection, looked: datetime) -> tuple[dict[str, int], datetime | None]:
-    """Champion calls by task that telemetry counted since, and when the last was."""
+    """Callers' calls by task that telemetry counted since, and when the last was."""
     counted = call_counts.c.counted_at
     query = (
         sa.select(call_counts.c.task, sa.func.sum(call_counts.c.calls), sa.func.max(counted))
-        .where(call_counts.c.route == "champion", counted > looked)
+        .where(call_counts.c.route.in_(ASKED), counted > looked)
         .group_by(call_counts.c.task)
     )
     rows = connection.execute(query).all()
