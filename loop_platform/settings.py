@@ -38,7 +38,8 @@ class GatewaySettings(_Group):
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
-    """Task of a call by its `model` name, where neither header nor metadata names one."""
+    """Task of a call by its `model` name, or by a pattern of names (`gpt-4*`), where neither header
+    nor metadata names one. These names are answered by the release that the routes choose."""
     default_task: str = "default"
 
 

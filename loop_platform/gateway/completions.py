@@ -1,4 +1,5 @@
-"""`POST /v1/chat/completions` and `/v1/completions`, streamed or not.
+"""`POST /v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/embeddings`, streamed or
+not.
 
 The answer passes byte for byte, but for what the gateway asked the engine for in addition.
 """
@@ -15,7 +16,7 @@ from loop_platform.gateway.journal import JournalError
 from loop_platform.gateway.parts import Parts
 from loop_platform.gateway.presence import Presence
 from loop_platform.gateway.refusals import RefusedError, unavailable
-from loop_platform.gateway.streaming import StreamedAnswer
+from loop_platform.gateway.responses import stream_of
 from loop_platform.gateway.upstream import Reply, UpstreamError
 
 _CLIENT_CLOSED = 499
@@ -39,7 +40,8 @@ class Completions:
             self._abandon(exchange, Outcome(_CLIENT_CLOSED, False, str(error)))
         except UpstreamError as error:
             exchange.received.append(error.body)
-            self._abandon(exchange, Outcome(error.status, False, error.detail, fault=True))
+            fault = error.status != 404
+            self._abandon(exchange, Outcome(error.status, False, error.detail, fault=fault))
             raise _with_headers(_refusal(error), exchange) from error
         except JournalError as error:
             raise _with_headers(_unrecorded(), exchange) from error
@@ -74,7 +76,7 @@ class Completions:
         await send({"type": "http.response.body", "body": body})
 
     async def _stream(self, exchange: Exchange, reply: Reply, send: Send) -> None:
-        answer = StreamedAnswer(exchange, exchange.asked.hidden)
+        answer = stream_of(exchange, exchange.asked.hidden)
         await send(_start(exchange, reply, (b"cache-control", b"no-cache")))
         onward, last = b"", None
         try:
@@ -120,6 +122,8 @@ def _unrecorded() -> RefusedError:
 def _refusal(error: UpstreamError) -> RefusedError:
     if error.status == 503:
         return unavailable(str(error), "engine_unavailable")
+    if error.status == 404:
+        return RefusedError(404, str(error), code="not_found")
     return RefusedError(error.status, str(error), code="engine_failed")
 
 
