@@ -41,6 +41,10 @@ class GatewaySettings(_Group):
     """Task of a call by its `model` name, or by a pattern of names (`gpt-4*`), where neither header
     nor metadata names one. These names are answered by the release that the routes choose."""
     default_task: str = "default"
+    idempotency_ttl_s: float = pydantic.Field(3600.0, gt=0)
+    """So long an answer is kept for its `Idempotency-Key`."""
+    idempotency_max_bytes: int = pydantic.Field(512 * 2**20, ge=2**20)
+    """Disk that kept answers may take, about; the oldest go first."""
 
 
 class ConsoleSettings(_Group):

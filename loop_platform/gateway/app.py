@@ -14,6 +14,7 @@ from loop_platform.gateway.catalogue import Catalogue
 from loop_platform.gateway.completions import Completions
 from loop_platform.gateway.feedback import FeedbackDesk
 from loop_platform.gateway.health import Health
+from loop_platform.gateway.idempotency import Idempotent
 from loop_platform.gateway.incoming import CallerGoneError
 from loop_platform.gateway.parts import Parts, parts
 from loop_platform.gateway.refusals import RefusedError, broken, refused
@@ -39,7 +40,7 @@ def app_of(gateway: Parts) -> Starlette:
     return Starlette(
         routes=[
             *(
-                Route(path, Completions(gateway, path), methods=["POST"])
+                Route(path, Idempotent(gateway, Completions(gateway, path)), methods=["POST"])
                 for path in (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS)
             ),
             Route("/v1/models", catalogue.list),

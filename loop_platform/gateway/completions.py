@@ -21,6 +21,9 @@ from loop_platform.gateway.upstream import Reply, UpstreamError
 
 _CLIENT_CLOSED = 499
 
+EXCHANGE = "loop.exchange"
+"""Where a scope holds its call, for who stands around the handler (idempotency.py)."""
+
 
 class Completions:
     """A raw ASGI handler: nothing stands between the server and the engine's bytes."""
@@ -30,7 +33,7 @@ class Completions:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = await self._opened(scope, receive)
+        exchange = scope[EXCHANGE] = await self._opened(scope, receive)
         try:
             async with Presence(receive):
                 reply = await self._answer(exchange, send)
@@ -94,6 +97,7 @@ class Completions:
             self._parts.books.close(exchange, outcome)
             last = answer.last or _event(RefusedError(502, "the engine broke off", code="cut"))
         except JournalError:
+            exchange.outcome = Outcome(503, False, "not recorded")
             last = _event(_unrecorded())
         await send({"type": "http.response.body", "body": onward + last})
 

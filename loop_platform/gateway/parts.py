@@ -11,6 +11,7 @@ from loop_platform.gateway.books import Books
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.dispatch import Dispatch
 from loop_platform.gateway.journal import Journal
+from loop_platform.gateway.kept import KeptAnswers
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
@@ -47,6 +48,7 @@ class Parts:
     counters: Counters
     books: Books
     mirror: Mirror
+    kept: KeptAnswers
 
     async def start(self) -> None:
         await self.upstream.open()
@@ -60,11 +62,11 @@ class Parts:
         await asyncio.to_thread(self._stop_threads)
 
     def _start_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper):
+        for part in (self.keys, self.routes, self.counters, self.shipper, self.kept):
             part.start()
 
     def _stop_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper):
+        for part in (self.keys, self.routes, self.counters, self.shipper, self.kept):
             part.stop()
         self.database.dispose()
 
@@ -76,6 +78,7 @@ class Parts:
             "counters": self.counters,
             "shipper": self.shipper,
             "mirror": self.mirror,
+            "kept answers": self.kept,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -109,4 +112,9 @@ def parts(settings: Settings) -> Parts:
         counters=counters,
         books=books,
         mirror=Mirror(routes, upstream, books, identity),
+        kept=KeptAnswers(
+            settings.data_dir / "idempotency",
+            gateway.idempotency_ttl_s,
+            gateway.idempotency_max_bytes,
+        ),
     )
