@@ -71,6 +71,9 @@ class EngineSettings(_Group):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     max_model_len: int = pydantic.Field(2048, gt=0)
     kv_cache_gib: int = pydantic.Field(1, ge=1)
+    tool_parser: str | None = None
+    """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
+    `--tool-call-parser`). Without one the engine refuses requests with tools."""
     start_timeout_s: float = 300.0
     cost_per_hour: float = pydantic.Field(0.20, ge=0)
     """Money an hour of this machine costs: the basis of cost per task and cost per cycle."""
