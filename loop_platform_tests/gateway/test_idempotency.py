@@ -13,7 +13,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from loop_platform.gateway.kept import Head, KeptAnswers
+from loop_platform.gateway.kept import Head, KeptAnswer, KeptAnswers
 from loop_platform.settings import Settings
 from loop_platform_tests.gateway.loop import Loop, eventually
 from loop_platform_tests.gateway.scripted_peer import (
@@ -196,6 +196,28 @@ def test_one_who_waits_may_leave(scripted: Loop, peer: ScriptedPeer):
         go.set()
         assert first.result().status_code == 200
     assert len(scripted.calls()) == 1
+
+
+def test_nobody_waits_longer_than_an_answer_may_take(
+    settings: Settings, database: sa.Engine, peer: ScriptedPeer
+):
+    short = settings.gateway.model_copy(update={"upstream_timeout_s": 0.5})
+    loop = Loop(settings.model_copy(update={"gateway": short}), database)
+    key = loop.key()
+    loop.route(champion="r-1", champion_url=peer.url)
+    with loop.gateway():
+        loop.chat(headers=KEY)
+        (file,) = (settings.data_dir / "idempotency").glob("*/*")
+        assert key not in file.read_text()
+        another = KeptAnswer(file)
+        assert another.hold()  # as a worker that hangs
+        response = loop.chat(headers=KEY)
+        another.let_go()
+        assert loop.chat(headers=KEY).headers["idempotent-replayed"] == "true"
+        another.close()
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "idempotency_key_in_use"
+    assert "retry-after" in response.headers
 
 
 def test_workers_and_restarts_know_the_same_keys(
