@@ -62,7 +62,7 @@ class Idempotent:
             await self._completions(scope, heard, send)
             return
         with contextlib.closing(answer):
-            if answer.whole:
+            if not answer.mine:
                 await _replay(answer, send)
                 return
             await self._completions(scope, heard, _Keeping(answer, scope, heard, send))
@@ -106,11 +106,11 @@ class Idempotent:
             return False
         if answer.gone:
             return False
-        if answer.whole and answer.age_s < self._parts.kept.ttl_s:
+        if answer.age_s < self._parts.kept.ttl_s and answer.whole():
             _check(answer, fingerprint)
             answer.let_go()
             return True
-        if not answer.blank:  # too old, or its holder died over it
+        if not answer.blank:  # too old, spoilt, or its holder died over it
             answer.remove()
             return False
         answer.begin(fingerprint)

@@ -5,14 +5,16 @@ with its holder, as an open segment's does (journal.py), so that a worker that i
 key to the next who asks. All workers on one data folder agree, across restarts and with the
 database away; machines that do not share the folder know nothing of each other's keys.
 
-A file is a mark, the request's fingerprint, the answer's head as a line of JSON, and its body. The
-mark is turned last: an answer counts when it is whole.
+A file is a mark with a checksum, the request's fingerprint, the answer's head as a line of JSON,
+and its body. The mark is turned last: an answer counts when it is whole. Nothing is forced to the
+disk; what a power cut spoils, the checksum tells.
 """
 
 import contextlib
 import fcntl
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +30,11 @@ _BLOCK = 512
 
 _STARTED = b"."
 _WHOLE = b"="
+_MARK = 9
+"""Bytes of the mark: its sign, and the CRC-32 of all that follows, hexadecimal."""
 _FINGERPRINT = 64
+_CONTENT = _MARK + _FINGERPRINT + 1
+"""Where head and body begin."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -47,7 +53,9 @@ class KeptAnswer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        self._mine = False
+        self._checksum = 0
+        self.mine = False
+        """This one is to be answered, by who opened it."""
 
     def hold(self) -> bool:
         """Takes the lock; False where another has it."""
@@ -65,9 +73,16 @@ class KeptAnswer:
         """Whether the file was removed since it was opened. Look while holding it."""
         return os.fstat(self._file).st_nlink == 0
 
-    @property
     def whole(self) -> bool:
-        return os.pread(self._file, 1, 0) == _WHOLE
+        """Whether there is an answer, to its last byte. Reads all of it."""
+        mark = os.pread(self._file, _MARK, 0)
+        if not mark.startswith(_WHOLE):
+            return False
+        os.lseek(self._file, _MARK, os.SEEK_SET)
+        checksum = 0
+        while data := os.read(self._file, _AT_A_TIME):
+            checksum = zlib.crc32(data, checksum)
+        return mark == _mark(_WHOLE, checksum)
 
     @property
     def blank(self) -> bool:
@@ -80,33 +95,35 @@ class KeptAnswer:
 
     def fingerprint(self) -> str | None:
         """Of the request that is, or was, answered; None before it is written."""
-        written = os.pread(self._file, _FINGERPRINT, 1)
-        return written.decode() if len(written) == _FINGERPRINT else None
+        written = os.pread(self._file, _FINGERPRINT, _MARK)
+        return written.decode(errors="replace") if len(written) == _FINGERPRINT else None
 
     def begin(self, fingerprint: str) -> None:
         """The holder starts to answer."""
-        self._mine = True
-        self._write(_STARTED + fingerprint.encode() + b"\n")
+        self.mine = True
+        self._write(_mark(_STARTED, 0))
+        self.write(fingerprint.encode() + b"\n")
 
     def write_head(self, head: Head) -> None:
-        self._write(msgspec.json.encode(head) + b"\n")
+        self.write(msgspec.json.encode(head) + b"\n")
 
-    def write(self, body: bytes) -> None:
-        self._write(body)
+    def write(self, data: bytes) -> None:
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._write(data)
 
     def keep(self) -> None:
         """The answer is whole."""
-        os.pwrite(self._file, _WHOLE, 0)
-        self._mine = False
+        os.pwrite(self._file, _mark(_WHOLE, self._checksum), 0)
+        self.mine = False
 
     def remove(self) -> None:
         """Takes the key's file away; only its holder may."""
-        self._mine = False
+        self.mine = False
         self._path.unlink(missing_ok=True)
 
     def read(self) -> tuple[Head, Iterator[bytes]]:
         """A whole answer: its head, and its body in pieces."""
-        os.lseek(self._file, 1 + _FINGERPRINT + 1, os.SEEK_SET)
+        os.lseek(self._file, _CONTENT, os.SEEK_SET)
         start = b""
         while b"\n" not in start and (data := os.read(self._file, _AT_A_TIME)):
             start += data
@@ -114,14 +131,14 @@ class KeptAnswer:
         return _head.decode(line), self._rest(body)
 
     def close(self) -> None:
-        if self._mine:
+        if self.mine:
             self.remove()
         os.close(self._file)
 
     def _rest(self, body: bytes) -> Iterator[bytes]:
-        while body:
-            yield body
-            body = os.read(self._file, _AT_A_TIME)
+        yield body
+        while data := os.read(self._file, _AT_A_TIME):
+            yield data
 
     def _write(self, data: bytes) -> None:
         while data:
@@ -173,6 +190,10 @@ class KeptAnswers:
 
     def _shard(self, number: int) -> Path:
         return self._folder / f"{number:02d}"
+
+
+def _mark(sign: bytes, checksum: int) -> bytes:
+    return b"%s%08x" % (sign, checksum)
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -273,6 +273,20 @@ def test_an_answer_is_forgotten_when_its_time_is_over(scripted: Loop, peer: Scri
     assert len(peer.received) == 2
 
 
+@pytest.mark.parametrize("place", [0, 3, 20, 90, -1])
+def test_what_a_power_cut_spoilt_is_answered_anew(scripted: Loop, peer: ScriptedPeer, place: int):
+    scripted.chat(headers=KEY)
+    (file,) = (scripted.settings.data_dir / "idempotency").glob("*/*")
+    content = bytearray(file.read_bytes())
+    content[place] = 0
+    file.write_bytes(content)
+    response = scripted.chat(headers=KEY)
+    assert response.content == chat_answer()
+    assert "idempotent-replayed" not in response.headers
+    assert scripted.chat(headers=KEY).headers["idempotent-replayed"] == "true"
+    assert len(peer.received) == 2
+
+
 def test_a_full_disk_refuses_what_it_cannot_keep(scripted: Loop, peer: ScriptedPeer):
     with room_for(40):
         response = scripted.chat(headers=KEY)
