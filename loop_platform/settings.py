@@ -40,8 +40,13 @@ class GatewaySettings(_Group):
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
-    """Task of a call by its `model` name, where neither header nor metadata names one."""
+    """Task of a call by its `model` name, or by a pattern of names (`gpt-4*`), where neither header
+    nor metadata names one. These names are answered by the release that the routes choose."""
     default_task: str = "default"
+    idempotency_ttl_s: float = pydantic.Field(3600.0, gt=0)
+    """So long an answer is kept for its `Idempotency-Key`."""
+    idempotency_max_bytes: int = pydantic.Field(512 * 2**20, ge=2**20)
+    """Disk that kept answers may take, about; the oldest go first."""
 
 
 class ConsoleSettings(_Group):
@@ -71,6 +76,9 @@ class EngineSettings(_Group):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     max_model_len: int = pydantic.Field(2048, gt=0)
     kv_cache_gib: int = pydantic.Field(1, ge=1)
+    tool_parser: str | None = None
+    """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
+    `--tool-call-parser`). Without one the engine refuses requests with tools."""
     start_timeout_s: float = 300.0
     cost_per_hour: float = pydantic.Field(0.20, ge=0)
     """Money an hour of this machine costs: the basis of cost per task and cost per cycle."""

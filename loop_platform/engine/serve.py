@@ -35,6 +35,8 @@ def arguments(assignment: Assignment, *, gpu: bool) -> list[str]:
         "--disable-uvicorn-access-log",
         "--no-enable-log-requests",
     ]
+    if assignment.tool_parser is not None:
+        line += ["--enable-auto-tool-choice", "--tool-call-parser", assignment.tool_parser]
     if not gpu:
         line += ["--max-num-seqs", "32", "--max-num-batched-tokens", "2048", "--enforce-eager"]
         line += ["--distributed-executor-backend", "uni"]

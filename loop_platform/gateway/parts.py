@@ -11,6 +11,7 @@ from loop_platform.gateway.books import Books
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.dispatch import Dispatch
 from loop_platform.gateway.journal import Journal
+from loop_platform.gateway.kept import KeptAnswers
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
@@ -34,6 +35,12 @@ class _Watched(Protocol):
     def alive(self) -> bool: ...
 
 
+class _Threaded(_Watched, Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     settings: Settings
@@ -49,6 +56,7 @@ class Parts:
     books: Books
     mirror: Mirror
     tallies: Tallies
+    kept: KeptAnswers
 
     async def start(self) -> None:
         await self.upstream.open()
@@ -61,12 +69,16 @@ class Parts:
         await self.upstream.close()
         await asyncio.to_thread(self._stop_threads)
 
+    @property
+    def _threads(self) -> tuple[_Threaded, ...]:
+        return (self.keys, self.routes, self.counters, self.shipper, self.tallies, self.kept)
+
     def _start_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper, self.tallies):
+        for part in self._threads:
             part.start()
 
     def _stop_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper, self.tallies):
+        for part in self._threads:
             part.stop()
         self.database.dispose()
 
@@ -79,6 +91,7 @@ class Parts:
             "shipper": self.shipper,
             "mirror": self.mirror,
             "tallies": self.tallies,
+            "kept answers": self.kept,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -114,4 +127,9 @@ def parts(settings: Settings) -> Parts:
         books=books,
         mirror=mirror,
         tallies=Tallies(database, mirror, journal),
+        kept=KeptAnswers(
+            settings.data_dir / "idempotency",
+            gateway.idempotency_ttl_s,
+            gateway.idempotency_max_bytes,
+        ),
     )

@@ -5,6 +5,7 @@ import contextlib
 
 import aiohttp
 
+from loop_platform.gateway.absence import absence
 from loop_platform.gateway.routing import Target
 
 # vLLM's server closes a connection that was idle for 5 s: ours are given up before.
@@ -98,7 +99,8 @@ class Upstream:
     async def post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Reply:
         """The engine's reply, as far as its headers; `UpstreamError` where it has none.
 
-        A 404 means that the engine is up without the release: as good as away.
+        A 404 means that the engine is up without the release, as good as away, unless it speaks of
+        something else (absence.py).
         """
         url = f"{target.url.rstrip('/').removesuffix('/v1')}{endpoint}"
         response = await self._post(target.release, url, body, {"x-request-id": call_id})
@@ -106,6 +108,9 @@ class Upstream:
         if reply.status < 500 and reply.status != 404:
             return reply
         said = await reply.read()
+        missing = absence(reply.status, endpoint, target.model, said)
+        if missing is not None:
+            raise UpstreamError(404, missing, body=said)
         message = f"the engine of {target.release!r} answered {reply.status}"
         status = 503 if reply.status == 404 else reply.status
         raise UpstreamError(status, message, detail=said[:500].decode(errors="replace"), body=said)
