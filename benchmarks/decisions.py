@@ -33,7 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loop_platform.statistics.betting import LOG_WEIGHTS, gains
-from loop_platform.statistics.fronts import ERROR, Goal, read
+from loop_platform.statistics.fronts import ERROR, Goal, Paired, read
+from loop_platform.statistics.groups import Groups
 from loop_platform.statistics.tally import Tally
 
 Ints = npt.NDArray[np.int64]
@@ -337,17 +338,22 @@ class Bench:
         return np.random.default_rng([self.seed, *numbers, int(cell.gain < 0)])
 
 
+_LOOK_EVERY = 10
+
+
 def _canary(generator: np.random.Generator, cell: Cell, runs: int) -> Floats:
-    """Canary calls until its completion is lost, or the budget is spent, one call in twenty."""
+    """Canary calls until its completion is lost, or the budget is spent, one call in twenty; looked
+    at after every tenth."""
     beside = round(1 / CAP) - 1
     calls = np.full(runs, float(CANARY_CALLS))
     for run in range(runs):
-        new = generator.random(CANARY_CALLS) < cell.rate + cell.gain
-        old = generator.binomial(beside, cell.rate, CANARY_CALLS) / beside
-        factors = gains(MARGIN, old - new)
-        capital = np.exp(np.cumsum(np.log(factors), axis=0) + LOG_WEIGHTS).sum(axis=1)
-        if (capital >= 1 / ERROR).any():
-            calls[run] = (capital >= 1 / ERROR).argmax() + 1
+        new = np.cumsum(generator.random(CANARY_CALLS) < cell.rate + cell.gain)
+        old = np.cumsum(generator.binomial(beside, cell.rate, CANARY_CALLS))
+        for n in range(_LOOK_EVERY, CANARY_CALLS, _LOOK_EVERY):
+            seen = Groups(int(new[n - 1]), n, int(old[n - 1]), beside * n)
+            if seen.e_below(-MARGIN) >= 1 / ERROR:
+                calls[run] = n
+                break
     return calls
 
 
@@ -440,7 +446,7 @@ def seconds_to_decide(say: Callable[[str], None]) -> float:
     goals = {front.name: front.goal for front in SCENARIO}
     started = time.perf_counter()
     latest = Tally.of([1.0])
-    read({name: tally + latest for name, tally in history.items()}, goals)
+    read({name: Paired(tally + latest) for name, tally in history.items()}, goals)
     took = time.perf_counter() - started
     say(f"\none more pair after ten million, eight fronts decided in {1000 * took:.0f} ms")
     return took

@@ -17,7 +17,7 @@ Several fronts are one decision:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from loop_platform.statistics.aim import Aim, Verdict
 from loop_platform.statistics.betting import e_below, lower, upper
@@ -26,6 +26,45 @@ from loop_platform.statistics.tally import Tally
 
 ERROR = 0.025
 """Of each side: what lies between two bounds is a 95 % interval."""
+
+
+class Evidence(Protocol):
+    """What was seen of a front: differences in [-1, 1], candidate minus champion, more is better.
+
+    Bounds and e-values hold at every look together.
+    """
+
+    @property
+    def n(self) -> float: ...
+    @property
+    def mean(self) -> float | None: ...
+    def e_below(self, difference: float, /) -> float: ...
+    def lower(self, error: float, /) -> float: ...
+    def upper(self, error: float, /) -> float: ...
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Evidence of pairs: both sides answered the same call."""
+
+    tally: Tally
+
+    @property
+    def n(self) -> float:
+        return self.tally.n
+
+    @property
+    def mean(self) -> float | None:
+        return self.tally.mean
+
+    def e_below(self, difference: float) -> float:
+        return e_below(self.tally, difference)
+
+    def lower(self, error: float) -> float:
+        return lower(self.tally, error)
+
+    def upper(self, error: float) -> float:
+        return upper(self.tally, error)
 
 
 @dataclass(frozen=True)
@@ -79,20 +118,18 @@ class Reading:
 
 
 def read(
-    tallies: Mapping[str, Tally], goals: Mapping[str, Goal], error: float = ERROR
+    seen: Mapping[str, Evidence], goals: Mapping[str, Goal], error: float = ERROR
 ) -> dict[str, Reading]:
-    """Every front as it stands.
-
-    `tallies` hold differences, candidate minus champion, where more is better; a front that nothing
-    was seen of needs an empty one.
+    """Every front as it stands; one that nothing was seen of needs empty evidence.
 
     Raises:
         KeyError: a front has no goal.
     """
-    against = {name: _e_lost(tally, goals[name]) for name, tally in tallies.items()}
+    against = {name: _e_lost(evidence, goals[name]) for name, evidence in seen.items()}
     lost = {name for name, e_value in adjusted(against).items() if e_value >= 1 / error}
     return {
-        name: _reading(tally, goals[name], name in lost, error) for name, tally in tallies.items()
+        name: _reading(evidence, goals[name], name in lost, error)
+        for name, evidence in seen.items()
     }
 
 
@@ -105,13 +142,13 @@ def together(readings: Mapping[str, Reading]) -> Literal["passed", "failed", "no
     return "not known"
 
 
-def _e_lost(tally: Tally, goal: Goal) -> float:
+def _e_lost(seen: Evidence, goal: Goal) -> float:
     """Nobody loses more than everything: a margin of 1 cannot be lost."""
-    return e_below(tally, goal.lost_below) if goal.lost_below > -1 else 0.0
+    return seen.e_below(goal.lost_below) if goal.lost_below > -1 else 0.0
 
 
-def _reading(tally: Tally, goal: Goal, lost: bool, error: float) -> Reading:
-    low, high = lower(tally, error), upper(tally, error)
+def _reading(seen: Evidence, goal: Goal, lost: bool, error: float) -> Reading:
+    low, high = seen.lower(error), seen.upper(error)
     verdict: Verdict = "not known"
     if lost:
         verdict = "lost"
@@ -119,4 +156,4 @@ def _reading(tally: Tally, goal: Goal, lost: bool, error: float) -> Reading:
         verdict = "won"
     elif low > -goal.margin:
         verdict = "held"
-    return Reading(goal, tally.n, tally.mean, low, high, verdict)
+    return Reading(goal, seen.n, seen.mean, low, high, verdict)

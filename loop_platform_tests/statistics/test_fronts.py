@@ -1,22 +1,26 @@
 import pytest
 
-from loop_platform.statistics.fronts import Goal, read, together
+from loop_platform.statistics.fronts import Goal, Paired, read, together
 from loop_platform.statistics.tally import Tally
 
 WIN, HOLD, WATCH = Goal("win", 0.05), Goal("hold", 0.05), Goal("watch", 0.05)
 
-NOTHING = Tally.of()
-GOOD = Tally.of_pairs(40, 5, 100)
-SAME = Tally.of_pairs(2, 2, 400)
-BAD = Tally.of_pairs(5, 60, 100)
+NOTHING = Paired(Tally.of())
 
 
-def verdict(tally: Tally, goal: Goal) -> str:
-    return read({"front": tally}, {"front": goal})["front"].verdict
+def seen(wins: int, losses: int, ties: int) -> Paired:
+    return Paired(Tally.of_pairs(wins, losses, ties))
+
+
+GOOD, SAME, BAD = seen(40, 5, 100), seen(2, 2, 400), seen(5, 60, 100)
+
+
+def verdict(evidence: Paired, goal: Goal) -> str:
+    return read({"front": evidence}, {"front": goal})["front"].verdict
 
 
 @pytest.mark.parametrize(
-    ("tally", "goal", "expected", "met"),
+    ("evidence", "goal", "expected", "met"),
     [
         (GOOD, WIN, "won", True),
         (GOOD, HOLD, "won", True),
@@ -30,14 +34,16 @@ def verdict(tally: Tally, goal: Goal) -> str:
         (NOTHING, WATCH, "not known", True),
     ],
 )
-def test_a_front_is_won_held_lost_or_not_known(tally: Tally, goal: Goal, expected: str, met: bool):
-    found = read({"front": tally}, {"front": goal})["front"]
+def test_a_front_is_won_held_lost_or_not_known(
+    evidence: Paired, goal: Goal, expected: str, met: bool
+):
+    found = read({"front": evidence}, {"front": goal})["front"]
 
     assert (found.verdict, found.met) == (expected, met)
 
 
 def test_a_small_loss_is_lost_where_a_win_is_asked_for_and_not_where_it_may_be():
-    slightly_worse = Tally.of_pairs(300, 500, 9200)
+    slightly_worse = seen(300, 500, 9200)
 
     assert verdict(slightly_worse, WIN) == "lost"
     assert verdict(slightly_worse, HOLD) == "held"
@@ -62,9 +68,9 @@ def test_a_candidate_of_whom_nothing_is_asked_is_not_let_through():
 
 
 def test_a_slice_that_looks_bad_alone_is_not_lost_among_many():
-    unlucky = Tally.of_pairs(0, 9, 1)
+    unlucky = seen(0, 9, 1)
     goals = {"unlucky": HOLD, **{f"slice {at}": HOLD for at in range(40)}}
-    others = {name: Tally.of_pairs(20, 20, 20) for name in goals if name != "unlucky"}
+    others = {name: seen(20, 20, 20) for name in goals if name != "unlucky"}
 
     assert verdict(unlucky, HOLD) == "lost"
     assert read({"unlucky": unlucky, **others}, goals)["unlucky"].verdict == "not known"
