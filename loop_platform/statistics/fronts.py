@@ -105,6 +105,11 @@ class Reading:
     def met(self) -> bool:
         return self.goal.met(self.verdict)
 
+    def __str__(self) -> str:
+        if self.mean is None:
+            return f"{self.verdict} (nothing was seen)"
+        return f"{self.verdict} (n {self.n:.0f}, {self.low:+.1%} to {self.high:+.1%})"
+
     def as_evidence(self) -> dict[str, Any]:
         return {
             "aim": self.goal.aim,

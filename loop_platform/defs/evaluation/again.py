@@ -1,5 +1,5 @@
 """Asks the champion once more what it was asked in traffic: the yardstick for tasks that no
-validator judges.
+validator judges. Each call is asked again once, however often the trial is looked at.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import polars as pl
 from loop_platform.chat import Chat
 from loop_platform.defs.evaluation.interview import EngineTroubleError
 from loop_platform.defs.evaluation.scoring import alike
-from loop_platform.defs.evaluation.shadow_gates import Likeness
 from loop_platform.embedder import Embedder
 
 MOST = 40
@@ -24,13 +23,16 @@ _DELIVERY = frozenset(
 )
 
 
-def likeness(rows: pl.DataFrame, champion: Chat, embedder: Embedder) -> Likeness:
-    """Champion and candidate against what the champion answered, on the first calls of a task.
+def with_likeness(
+    rows: pl.DataFrame, task: str, limit: int, champion: Chat, embedder: Embedder
+) -> pl.DataFrame:
+    """The pairs with `itself`, whether the champion, asked again, says what it said, and `alike`,
+    whether the candidate does; of the first `limit` pairs of the task.
 
     Raises:
         EngineTroubleError: the champion did not answer.
     """
-    asked = rows.head(MOST)
+    asked = rows.filter(pl.col("task") == task).head(limit)
     bodies = [
         _body(request, messages)
         for request, messages in asked.select("request", "messages").iter_rows()
@@ -40,10 +42,15 @@ def likeness(rows: pl.DataFrame, champion: Chat, embedder: Embedder) -> Likeness
     if errors:
         raise EngineTroubleError(f"the champion {champion.model!r} did not answer: {errors[0]}")
     said = [answer or "" for answer in asked["champion_answer"]]
-    return Likeness(
-        champion=alike(embedder, said, [reply.text for reply in replies]),
-        candidate=alike(embedder, said, [answer or "" for answer in asked["candidate_answer"]]),
+    answered = [answer or "" for answer in asked["candidate_answer"]]
+    found = asked.select(
+        "pair_id",
+        itself=pl.Series(
+            alike(embedder, said, [reply.text for reply in replies]), dtype=pl.Boolean
+        ),
+        alike=pl.Series(alike(embedder, said, answered), dtype=pl.Boolean),
     )
+    return rows.update(found, on="pair_id")
 
 
 def _body(request: str, messages: str) -> dict[str, Any]:
