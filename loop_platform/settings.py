@@ -214,6 +214,7 @@ class GateSettings(_Group):
     promotion: Literal["person", "automatic"] = "person"
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
+    """The budget in time: a candidate whose stage has no verdict by then is turned away."""
 
     @pydantic.model_validator(mode="after")
     def _budgets_suffice(self) -> "GateSettings":
