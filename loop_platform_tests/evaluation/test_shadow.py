@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from loop_platform.defs.evaluation import mirrored, shadow_gates
@@ -134,6 +135,19 @@ def test_a_look_judges_the_new_pairs_alone(
     [made] = result.asset_materializations_for_node("evaluation__shadow")
     assert made.metadata["pairs"].value == 25
     assert trial_of(stage, shadowed[1]).looked_at == 25
+
+
+def test_what_a_release_of_the_same_cycle_showed_before_does_not_count(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
+):
+    before = pl.DataFrame({"pair_id": ["0"], "told": [True]})
+    traffic.lake.write(before, "evaluation/shadow/0001.parquet")
+    mirror(traffic, shadowed, 20, ("prose", "{intent}"))
+
+    result = materialise(stage, shadow, instance)
+
+    assert result.success
+    assert trial_of(stage, shadowed[1]).looked_at == 20
 
 
 def test_what_is_not_known_when_the_budget_is_spent_does_not_pass(

@@ -100,15 +100,14 @@ def _outcomes(loop: LoopResource, both: Comparison, rows: pl.DataFrame) -> pl.Da
     """A row a pair. What an earlier look found stands; only the other pairs are judged."""
     known = validators(loop.settings.validators)
     path = f"{'/'.join(SHADOW.path)}/{both.candidate.cycle}.parquet"
-    seen = loop.lake.read(path) if loop.lake.exists(path) else None
-    if seen is None:
-        seen = with_outcomes(rows.clear(), known).drop(_ASKED)
-    seen = seen.filter(pl.col("pair_id").is_in(rows["pair_id"].to_list()))
-    fresh = rows.filter(~pl.col("pair_id").is_in(seen["pair_id"].to_list()))
-    fresh = with_outcomes(fresh, known)
+    kept = loop.lake.read(path) if loop.lake.exists(path) else rows.clear()
+    # A cycle that was trained again has pairs of another release in its file.
+    seen = kept.filter(pl.col("pair_id").is_in(rows["pair_id"].to_list()))
+    fresh = with_outcomes(rows.filter(~pl.col("pair_id").is_in(seen["pair_id"].to_list())), known)
     for task in sorted(set(fresh["task"]) - known.keys()):
-        left = MOST - seen.filter(task=task)["alike"].count()
-        if left > 0:
+        compared = 0 if seen.is_empty() else seen.filter(task=task)["alike"].count()
+        if compared < MOST:
             model = embedder(loop.settings.models.embedder)
-            fresh = with_likeness(fresh, task, left, both.ask_champion, model)
-    return pl.concat([seen, fresh.drop(_ASKED)]).sort("pair_id")
+            fresh = with_likeness(fresh, task, MOST - compared, both.ask_champion, model)
+    fresh = fresh.drop(_ASKED)
+    return fresh if seen.is_empty() else pl.concat([seen, fresh]).sort("pair_id")
