@@ -289,18 +289,20 @@ engine_slots = sa.Table(
     _at("since"),
 )
 
-# A trial's plan, fixed before its first pair or call.
+# A trial's plan, fixed before its first pair or call, and what is known of it so far.
 trials = sa.Table(
     "trials",
     metadata,
     sa.Column("release", sa.Text, sa.ForeignKey("releases.release"), primary_key=True),
     sa.Column("stage", sa.Text, primary_key=True),  # shadow | canary
     sa.Column("champion", sa.Text, nullable=False),
-    sa.Column("planned", sa.Integer, nullable=False),
+    sa.Column("planned", sa.Integer, nullable=False),  # pairs or calls before the first verdict
+    sa.Column("budget", sa.Integer, nullable=False),  # pairs or calls at most
+    sa.Column("fronts", JSONB, nullable=False),  # settings.FrontSettings when it began
     _at("started_at"),
     _at("ended_at", nullable=True),
     sa.Column("verdict", sa.Text),  # passed | failed | not known; null while it runs
-    sa.Column("evidence", JSONB),  # what a person sees who decides on it
+    sa.Column("evidence", JSONB),  # of the last look: what a person sees who decides on it
 )
 
 # Counts that the gateway workers add to once a second: the guardrails look here.

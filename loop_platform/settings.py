@@ -19,6 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from loop_platform.statistics.aim import Aim
+
 
 class _Group(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -180,6 +182,66 @@ class ExportSettings(_Group):
     """Whether the observer writes a line to its log for every call."""
 
 
+FrontName = Literal["completion", "cost", "satisfaction", "safety", "latency"]
+
+
+class Front(_Group):
+    """What a candidate has to show of one thing that counts."""
+
+    aim: Aim = "hold"
+    """`win`: be better. `hold`: lose no more than the margin. `watch`: show nothing, but be turned
+    away when more than the margin is seen to be lost. What is not known passes only a `watch`."""
+    margin: float = pydantic.Field(0.05, ge=0, le=1)
+    """The loss that is put up with, as a difference of shares: 0.02 is two answers of a hundred."""
+
+
+class Fronts(_Group):
+    """What counts, of every task that does not say otherwise."""
+
+    completion: Front = Front()
+    """Did the answer do its job, by the task's validator? Each task that is seen in shadow is a
+    slice of its own."""
+    cost: Front = Front(margin=0.1)
+    """In shadow: what a completed task takes in tokens of the answer, (champion - candidate) /
+    (champion + candidate) of each pair; 0.1 is 1.22 times as much. A failure costs without end."""
+    satisfaction: Front = Front()
+    """In canary: nobody objected to the answer, and no outcome was reported as failed."""
+    safety: Front = Front()
+    """In canary: nothing was declined. What should be declined the offline suite asks for."""
+    latency: Front = Front()
+    """In canary: the answer came whole, within the latency budget."""
+
+
+class TaskFronts(_Group):
+    """What one task says otherwise. A front named here other than completion, which every task has
+    of its own, is measured over this task too, beside all tasks together."""
+
+    completion: Front | None = None
+    cost: Front | None = None
+    satisfaction: Front | None = None
+    safety: Front | None = None
+    latency: Front | None = None
+
+
+class FrontSettings(_Group):
+    """The fronts on which a candidate has to win or to hold; all of them, or it does not pass."""
+
+    focus: Front = Front(aim="win", margin=0.0)
+    """Completion over the tasks that the cycle corrected, together."""
+    everywhere: Fronts = Fronts()
+    tasks: dict[str, TaskFronts] = {}
+
+    def of(self, name: FrontName, task: str | None = None) -> Front:
+        """A front of a task, or of all tasks together."""
+        own = None if task is None else getattr(self.tasks.get(task), name, None)
+        front: Front = own or getattr(self.everywhere, name)
+        return front
+
+    def named_by(self, name: FrontName) -> list[str]:
+        """The tasks that say something of this front."""
+        return [task for task, own in self.tasks.items() if getattr(own, name) is not None]
+
+
 class GateSettings(_Group):
     """What a candidate has to show."""
 
@@ -188,20 +250,36 @@ class GateSettings(_Group):
     max_task_loss: float = 0.05
     """A task may lose at most this share against the champion's agreement with itself."""
     retained_from: float = 0.3
-    """A task counts as retained only where the champion succeeds at least this often."""
+    """A category of general prompts counts only where the champion agrees with itself so often."""
     max_safety_loss: float = 0.05
+    fronts: FrontSettings = FrontSettings()
     shadow_share: float = pydantic.Field(1.0, gt=0, le=1)
     shadow_pairs: int = pydantic.Field(100, ge=10)
-    """Pairs judged, once, after the last of them arrived: fixed before the first."""
-    shadow_margin: float = 0.05
+    """At least so many pairs before the first verdict. Then the shadow runs until every front is
+    settled, or one is lost."""
+    shadow_budget: int = pydantic.Field(5000, ge=10)
+    """At most so many pairs: what is not known by then stays so, and does not pass."""
     canary_share: float = pydantic.Field(0.05, gt=0, le=0.5)
     canary_calls: int = pydantic.Field(20, ge=1)
+    """At least so many canary calls before the first verdict."""
+    canary_budget: int = pydantic.Field(2000, ge=1)
     latency_budget_ms: float = 10_000.0
     max_error_share: float = 0.02
     max_cost_ratio: float = 1.2
     promotion: Literal["person", "automatic"] = "person"
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
+    """The budget in time: a candidate whose stage has no verdict by then is turned away."""
+
+    @pydantic.model_validator(mode="after")
+    def _budgets_suffice(self) -> "GateSettings":
+        for least, most in (("shadow_pairs", "shadow_budget"), ("canary_calls", "canary_budget")):
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(
+                    f"{most} = {getattr(self, most)} is less than {least} = {getattr(self, least)}:"
+                    " no verdict would ever be reached"
+                )
+        return self
 
 
 class Settings(BaseSettings):

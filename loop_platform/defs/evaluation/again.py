@@ -1,5 +1,6 @@
 """What is looked at in a task that no validator judges: would the candidate have said what the
-champion said in traffic? Word by word, beside the champion itself, asked once more.
+champion said in traffic? Word by word, beside the champion itself, asked once more. Each call is
+asked again once, however often the trial is looked at.
 """
 
 import asyncio
@@ -12,7 +13,6 @@ import polars as pl
 from loop_platform.chat import Chat, Reply
 from loop_platform.defs.evaluation.comparison import Comparison
 from loop_platform.defs.evaluation.interview import EngineTroubleError
-from loop_platform.defs.evaluation.shadow_gates import Likeness
 from loop_platform.defs.evaluation.words import AGREES, asked_again, kept
 
 MOST = 40
@@ -22,13 +22,14 @@ _IN_FLIGHT = 8
 _PROMPT = ("messages", "tools", "tool_choice", "chat_template_kwargs")
 
 
-def likeness(rows: pl.DataFrame, both: Comparison) -> Likeness:
-    """Champion and candidate against what the champion answered, on the first calls of a task.
+def with_likeness(rows: pl.DataFrame, task: str, limit: int, both: Comparison) -> pl.DataFrame:
+    """The pairs with `itself`, whether the champion, asked again, would say what it said, and
+    `alike`, whether the candidate would; of the first `limit` pairs of the task.
 
     Raises:
         EngineTroubleError: the champion did not answer.
     """
-    asked = rows.head(MOST)
+    asked = rows.filter(pl.col("task") == task).head(limit)
     bodies = [
         _prompt(request, messages)
         for request, messages in asked.select("request", "messages").iter_rows()
@@ -42,10 +43,16 @@ def likeness(rows: pl.DataFrame, both: Comparison) -> Likeness:
     ]
     itself, other = asked_again([both.ask_champion, both.ask_candidate], bodies, said, _IN_FLIGHT)
     _check(both.ask_champion, [*prompts, *itself])
-    return Likeness(
-        champion=[share >= AGREES for share in kept(said, itself)],
-        candidate=[share >= AGREES for share in kept(said, other)],
+    found = asked.select(
+        "pair_id",
+        itself=_agrees(kept(said, itself)),
+        alike=_agrees(kept(said, other)),
     )
+    return rows.update(found, on="pair_id")
+
+
+def _agrees(shares: list[float]) -> pl.Series:
+    return pl.Series([share >= AGREES for share in shares], dtype=pl.Boolean)
 
 
 def _prompt(request: str, messages: str) -> dict[str, Any]:
