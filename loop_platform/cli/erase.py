@@ -42,6 +42,7 @@ def _told(erased: Erased) -> list[str]:
         "journal lines": removed.lines,
         "review items": erased.review_items,
         "decisions": erased.decisions,
+        "answers kept for retries": erased.kept_answers,
         **{f"rows of {name}": rows for name, rows in sorted(erased.dataset_rows.items())},
     }
     lines = [f"{name:<32}{count} erased" for name, count in counts.items()]

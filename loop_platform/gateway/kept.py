@@ -145,6 +145,10 @@ class KeptAnswer:
             data = data[os.write(self._file, data) :]
 
 
+KEPT_ANSWERS = "idempotency"
+"""The folder, in the data folder."""
+
+
 class KeptAnswers:
     """The folder of them, which this worker sweeps, a part at a turn."""
 
@@ -187,6 +191,12 @@ class KeptAnswers:
                 break
             if _removed(path):
                 too_much -= size
+
+    def forget(self) -> int:
+        """Removes every answer that nobody holds, of whatever age; returns how many."""
+        shards = [folder for folder in self._folder.glob("*") if folder.is_dir()]
+        found = [path for folder in shards for _, _, path in _files(folder)]
+        return sum(_removed(path) for path in found)
 
     def _shard(self, number: int) -> Path:
         return self._folder / f"{number:02d}"

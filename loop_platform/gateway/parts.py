@@ -11,7 +11,7 @@ from loop_platform.gateway.books import Books
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.dispatch import Dispatch
 from loop_platform.gateway.journal import Journal
-from loop_platform.gateway.kept import KeptAnswers
+from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
@@ -128,7 +128,7 @@ def parts(settings: Settings) -> Parts:
         mirror=mirror,
         tallies=Tallies(database, mirror, journal),
         kept=KeptAnswers(
-            settings.data_dir / "idempotency",
+            settings.data_dir / KEPT_ANSWERS,
             gateway.idempotency_ttl_s,
             gateway.idempotency_max_bytes,
         ),

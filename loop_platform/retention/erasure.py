@@ -2,7 +2,8 @@
 
 What is not covered: backups, the logs, Dagster's own event log (it holds counts and ids, never what
 people wrote), and what the weights of an adapter learned, which is listed. Done twice it is done
-once: after a break, run it again.
+once: after a break, run it again. Answers that are kept for retries do not say whose they are: all
+of them go, and a retry is answered afresh.
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from loop_platform.database import (
     superseded_files,
 )
 from loop_platform.defs.telemetry.parts import hold_every_hour
+from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.lake import Lake
 from loop_platform.retention.datasets import erase_lines, erase_rows
 from loop_platform.retention.learners import Learner, learners
@@ -39,6 +41,8 @@ class Erased:
     decisions: int = 0
     dataset_rows: dict[str, int] = field(default_factory=dict)
     """By asset, and by training file."""
+    kept_answers: int = 0
+    """Of anybody, kept under an `Idempotency-Key`."""
     learners: list[Learner] = field(default_factory=list)
 
     @property
@@ -69,6 +73,7 @@ def erase(database: sa.Engine, lake: Lake, data_dir: Path, subject: Subject) -> 
         erased.review_items, erased.decisions = len(items), len(decided)
         _queue(connection, items, decided)
     _remove_files(database, lake, erased.removed.files)
+    erased.kept_answers = KeptAnswers(data_dir / KEPT_ANSWERS, ttl_s=0, max_bytes=0).forget()
     return erased
 
 

@@ -89,7 +89,7 @@ def find(connection: sa.Connection, lake: Lake, subject: Subject) -> Traces:
     for call in (call for content in waiting for hour in content.calls.values() for call in hour):
         if subject.is_of(call):
             traces.calls.add(call.call_id)
-            _said(traces, messages_of(bytes(call.request).decode()))
+            _said(traces, messages_of(bytes(call.request).decode(), call.endpoint))
     contributors = _contributors(connection, subject)
     given = [one for content in waiting for hour in content.feedback.values() for one in hour]
     for one in given:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from loop_platform.gateway.tasks import task_of
 from loop_platform.identity import CallIdentity
 from loop_platform.records import Call, Source
 from loop_platform.settings import Settings
@@ -75,7 +76,7 @@ class Intake:
         gateway = self.settings.gateway
         milliseconds = int(self._moment(recorded.started_at) * 1000)
         model = str(recorded.request.get("model") or "")
-        task = _name(recorded.task, "task") or gateway.tasks_by_model.get(model)
+        task = _name(recorded.task, "task") or task_of(model, gateway.tasks_by_model)
         _check_messages(recorded.request)
         name = f"{self.source}\0{recorded.name}".encode()
         return Call(

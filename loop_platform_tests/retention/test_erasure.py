@@ -18,6 +18,7 @@ from loop_platform.database import (
     segments,
 )
 from loop_platform.defs.telemetry.parts import HeldHour
+from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.identity import hour_of, new_id
 from loop_platform.keys import create_key
 from loop_platform.lake import Lake
@@ -299,3 +300,23 @@ def test_lines_that_tell_of_a_persons_call_before_it_ended_go(past: Past, eraser
     eraser(user="eve", tenant="acme")
     assert past.bytes_with("my secret") == []
     assert past.bytes_with("not mine")
+
+
+def test_answers_that_are_kept_for_retries_go_and_those_being_written_stay(
+    settings: Settings, eraser: Eraser
+) -> None:
+    kept = KeptAnswers(settings.data_dir / KEPT_ANSWERS, ttl_s=3600, max_bytes=1 << 20)
+    whole, held = kept.open("0" * 64), kept.open("1" * 64)
+    for answer in (whole, held):
+        assert answer.hold()
+        answer.begin("f" * 64)
+        answer.write(b"my secret")
+    whole.keep()
+    whole.let_go()
+
+    erased = eraser(user="nobody", tenant="t")
+
+    assert erased.kept_answers == 1
+    assert (whole.gone, held.gone) == (True, False)
+    whole.close()
+    held.close()
