@@ -119,9 +119,11 @@ class Lessons:
 
 def _total(parts: Sequence[Sequence[Any]]) -> list[Any]:
     """The sum of the batches' gradients, in float32 and always in the same order."""
-    return [
-        sum(gradient.float() for gradient in of_weight) for of_weight in zip(*parts, strict=True)
-    ]
+    totals = [gradient.float() for gradient in parts[0]]
+    for part in parts[1:]:
+        for total, gradient in zip(totals, part, strict=True):
+            total.add_(gradient)
+    return totals
 
 
 def _line(progress: Progress, step: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from loop_platform.engine import attention, linear
 from loop_platform.engine.batches import Batch
+from loop_platform.engine.frozen import Packed, frozen
 from loop_platform.engine.layout import Layout
 
 
@@ -19,14 +20,23 @@ class Network:
         self.adapted = adapted
         causal = adapted.get_base_model()
         self._decoder = causal.get_decoder()
-        self.vocabulary = causal.get_output_embeddings().weight
-        if self.vocabulary.requires_grad:
+        words = causal.get_output_embeddings().weight
+        if words.requires_grad:
             raise ValueError("the vocabulary projection is trainable; the anchor needs it frozen")
+        (self.vocabulary,) = frozen([words])
         self.fused = linear.fuse(adapted)
         if causal.device.type == "cpu" and attention.covers(causal):
             causal.set_attn_implementation(attention.register())
         self.flat = causal.config._attn_implementation == attention.NAME and self._keeps_apart()
         """Does a batch go through as one sequence, without padding?"""
+
+    @property
+    def way(self) -> str:
+        """How batches go through, in words."""
+        weights = [*self.fused, self.vocabulary]
+        packed = sum(isinstance(weight, Packed) for weight in weights)
+        rows = "in one sequence" if self.flat else "padded to the longest"
+        return f"rows {rows}, {packed} of {len(weights)} frozen weights packed"
 
     @property
     def parameters(self) -> list[Any]:

@@ -46,6 +46,7 @@ def train(job: Job, say: Say) -> Trained:
         f" {sum(len(row.ids) for row in rows)} tokens an epoch"
     )
     network = Network(_adapted(job))
+    say(network.way)
     progress = Lessons(network, rows, job.recipe, fresh=job.parent is None).run(say)
     sha256 = content_hash(Path(job.corrections), Path(job.replay))
     fields = record.record(job, sha256, (corrections, len(rows) - corrections), progress)

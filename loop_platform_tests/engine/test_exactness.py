@@ -73,7 +73,7 @@ for chosen in ([0, 1, 2, 3], [4, 5, 6, 7], [2]):
     )
     said.append({
         "expected": float(expected), "found": float(found), "gradient": worst,
-        "fused": network.fused, "flat": network.flat, "prefix": layout.prefix,
+        "fused": len(network.fused), "flat": network.flat, "prefix": layout.prefix,
         "lengths": layout.lengths,
     })
 print(json.dumps(said))
