@@ -56,6 +56,8 @@ def _packable(weights: Sequence[Any]) -> bool:
     import psutil
     import torch
 
+    if not torch.backends.mkldnn.is_available():
+        return False
     kinds = {torch.float32}
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         kinds.add(torch.bfloat16)
