@@ -44,7 +44,6 @@ class Lessons:
         self,
         network: Network,
         rows: Sequence[Row],
-        padding: int,
         recipe: Recipe,
         *,
         fresh: bool,
@@ -52,7 +51,6 @@ class Lessons:
         """`fresh`: the adapter is new, none of the champion's."""
         self._network = network
         self._rows = rows
-        self._padding = padding
         self._recipe = recipe
         self._fresh = fresh
         self._anchor = Anchor({})
@@ -95,19 +93,19 @@ class Lessons:
 
     def _hold_on(self, say: Say) -> None:
         """Remember the champion, and listen where it has little to say."""
-        network, rows, padding = self._network, self._rows, self._padding
+        network, rows = self._network, self._rows
         if self._fresh:
-            aimed = aim(network, rows, padding, self._recipe.seed)
+            aimed = aim(network, rows, self._recipe.seed)
             say(f"{aimed} of {len(network.layers)} layers listen to the corrections' directions")
         else:
             network.freeze_directions()
-        self._anchor = remember(network, rows, self._recipe.tokens_per_step, padding)
+        self._anchor = remember(network, rows, self._recipe.tokens_per_step)
 
     def _learn(self, chosen: Sequence[int]) -> _Learnt:
         """The gradients of one batch."""
         import torch
 
-        batch = batches.collate(self._rows, chosen, self._padding)
+        batch = batches.collate(self._rows, chosen)
         found = loss(self._network, batch, self._anchor, self._recipe.divergence_weight)
         total = float(found.total.detach())
         if not math.isfinite(total):
@@ -121,9 +119,11 @@ class Lessons:
 
 def _total(parts: Sequence[Sequence[Any]]) -> list[Any]:
     """The sum of the batches' gradients, in float32 and always in the same order."""
-    return [
-        sum(gradient.float() for gradient in of_weight) for of_weight in zip(*parts, strict=True)
-    ]
+    totals = [gradient.float() for gradient in parts[0]]
+    for part in parts[1:]:
+        for total, gradient in zip(totals, part, strict=True):
+            total.add_(gradient)
+    return totals
 
 
 def _line(progress: Progress, step: int) -> str:
