@@ -80,7 +80,9 @@ def test_a_segment_is_sealed_by_size(tmp_path: Path):
         journal.append(entry)
     assert told.is_set()
     journal.seal()
-    assert [entry for path in sealed_segments(tmp_path) for entry in records(path)] == entries[:4]
+    # Segments of one millisecond come in no order.
+    sealed = [entry for path in sealed_segments(tmp_path) for entry in records(path)]
+    assert sorted(sealed, key=entries.index) == entries
 
 
 def test_the_dead_are_sealed_and_the_living_left_alone(tmp_path: Path):

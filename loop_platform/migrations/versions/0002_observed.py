@@ -27,3 +27,9 @@ def upgrade() -> None:
         sa.Column("value", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name", "labels"),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("metric_sums")
+    for name in ("counted", "exported"):
+        op.drop_column("segments", name)
