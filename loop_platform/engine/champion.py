@@ -4,10 +4,11 @@ Kept are its last hidden states at the answer positions, not its logits: the voc
 is frozen, so the exact logits come back with one product, at 1.2 % of the memory here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from loop_platform.engine.batches import Batch, collate
+from loop_platform.engine.lanes import Lanes
 from loop_platform.engine.rows import Row
 
 
@@ -24,19 +25,24 @@ class Anchor:
         return torch.cat([self._states[row] for row in batch.rows])
 
 
-def remember(model: Any, rows: Sequence[Row], budget: int) -> Anchor:  # noqa: ANN401
+def remember(model: Any, rows: Sequence[Row], budget: int, side_by_side: Lanes) -> Anchor:  # noqa: ANN401
     """Look at every replay row once, without gradients."""
     import torch
 
-    replayed = [index for index, row in enumerate(rows) if row.replay]
-    replayed.sort(key=lambda index: len(rows[index].ids))
-    states: dict[int, Any] = {}
-    with torch.inference_mode():
-        while replayed:
-            longest = len(rows[replayed[-1]].ids)
-            chosen = [replayed.pop() for _ in range(min(len(replayed), max(1, budget // longest)))]
-            batch = collate(rows, chosen)
+    def look(chosen: Sequence[int]) -> dict[int, Any]:
+        with torch.inference_mode():
             parts = [rows[index].answer_tokens for index in chosen]
-            found = model.answer_states(batch).split(parts)
-            states |= {index: part.clone() for index, part in zip(chosen, found, strict=True)}
-    return Anchor(states)
+            found = model.answer_states(collate(rows, chosen)).split(parts)
+            return {index: part.clone() for index, part in zip(chosen, found, strict=True)}
+
+    seen = side_by_side.run(look, list(_replayed(rows, budget)))
+    return Anchor({row: state for states in seen for row, state in states.items()})
+
+
+def _replayed(rows: Sequence[Row], budget: int) -> Iterator[list[int]]:
+    """The replay rows in batches of at most `budget` padded tokens, the longest first."""
+    left = [index for index, row in enumerate(rows) if row.replay]
+    left.sort(key=lambda index: len(rows[index].ids))
+    while left:
+        count = max(1, budget // len(rows[left[-1]].ids))
+        yield [left.pop() for _ in range(min(len(left), count))]

@@ -9,16 +9,20 @@ Not covered: inputs wider than 4,096, whose layers keep an ordinary, trained A.
 """
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from loop_platform.engine import batches
+from loop_platform.engine.lanes import Lanes
 from loop_platform.engine.network import Network
 from loop_platform.engine.rows import Row
 
 _ROWS = 96
 """Of each kind: some 4,000 tokens, from which the covariances come."""
+_BATCH = 16
 _FLOOR = 0.02
 """Energy, as a share of the mean, that every direction of the replay is taken to have at least."""
 _SILENT = 1e-3
@@ -28,41 +32,59 @@ _ITERATIONS = 6
 _SPARE = 8
 
 
-def aim(network: Network, rows: Sequence[Row], seed: int) -> int:
+def aim(network: Network, rows: Sequence[Row], seed: int, side_by_side: Lanes) -> int:
     """Set and freeze A wherever it can be; returns in how many layers it was."""
-    import torch
-
-    torch.manual_seed(seed)
-    energies = [_energies(network, rows, seed, replay=replay) for replay in (False, True)]
+    corrected, replayed = _energies(network, rows, seed, side_by_side)
+    problems = [
+        _Problem(readers, energy, quiet, seed + at)
+        for at, ((readers, energy), (_, quiet)) in enumerate(zip(corrected, replayed, strict=True))
+    ]
+    solved = side_by_side.run(_Problem.directions, problems)
     aimed = 0
-    for (layers, corrected), (_, replayed) in zip(*energies, strict=True):
-        directions = _directions(corrected, replayed, layers[0].lora_A["default"].weight.shape[0])
-        for layer in layers:
-            weight = layer.lora_A["default"].weight
-            with torch.no_grad():
-                weight.copy_(directions)
-            weight.requires_grad_(False)
+    for problem, directions in zip(problems, solved, strict=True):
+        for layer in problem.readers:
+            _set(layer.lora_A["default"].weight, directions)
             aimed += 1
     return aimed
 
 
-def _energies(
-    network: Network, rows: Sequence[Row], seed: int, *, replay: bool
-) -> list[tuple[list[Any], Any]]:
-    """For each distinct input: the layers that read it, and its covariance over tokens."""
+def _set(weight: Any, directions: Any) -> None:  # noqa: ANN401
     import torch
 
+    with torch.no_grad():
+        weight.copy_(directions)
+    weight.requires_grad_(False)
+
+
+def _energies(
+    network: Network, rows: Sequence[Row], seed: int, side_by_side: Lanes
+) -> list[list[tuple[list[Any], Any]]]:
+    """Of corrections and of replay, for each distinct input: the layers that read it, and its
+    covariance over tokens.
+    """
+    watched = [_Inputs(network.layers), _Inputs(network.layers)]
+
+    def watch(replay: bool) -> None:
+        import torch
+
+        with torch.inference_mode():
+            for chosen in _some(rows, seed, replay=replay):
+                # Of the corrections, what they all begin with is no sign of any of them.
+                batch = batches.collate(rows, chosen)
+                watched[replay].look(network, batch, shared=replay)
+
+    with watched[0], watched[1], _rounded_products():
+        side_by_side.run(watch, [False, True])
+    return [inputs.found() for inputs in watched]
+
+
+def _some(rows: Sequence[Row], seed: int, *, replay: bool) -> Iterator[list[int]]:
+    """Rows of a kind, drawn by chance, in batches of about equal length."""
     kind = [index for index, row in enumerate(rows) if row.replay == replay]
-    chosen = sorted(random.Random(seed).sample(kind, min(_ROWS, len(kind))))
+    chosen = random.Random(seed).sample(kind, min(_ROWS, len(kind)))
     chosen.sort(key=lambda index: len(rows[index].ids))
-    inputs = _Inputs(network.layers)
-    with inputs, torch.inference_mode(), _rounded_products():
-        for start in range(0, len(chosen), 16):
-            some = chosen[start : start + 16]
-            batch = batches.collate(rows, some)
-            # Of the corrections, what they all begin with is no sign of any of them.
-            inputs.look(network, batch, shared=replay)
-    return inputs.found()
+    for start in range(0, len(chosen), _BATCH):
+        yield chosen[start : start + _BATCH]
 
 
 @contextmanager
@@ -82,7 +104,7 @@ def _rounded_products() -> Iterator[None]:
 
 
 class _Inputs:
-    """Watches what enters the adapted layers."""
+    """Watches what enters the adapted layers on the thread that looks."""
 
     def __init__(self, layers: Sequence[Any]) -> None:
         self._layers = [layer for layer in layers if layer.in_features <= _WIDEST]
@@ -92,6 +114,7 @@ class _Inputs:
         self._last: Any = None
         self._wanted: Any = None
         self._tokens = 0
+        self._thread: int | None = None
         self._handles: list[Any] = []
 
     def __enter__(self) -> None:
@@ -111,6 +134,7 @@ class _Inputs:
         wanted = (places < lengths[:, None]) & (places >= (0 if shared else before))
         self._wanted = wanted.flatten()
         self._tokens += int(wanted.sum())
+        self._thread = threading.get_ident()
         network.hidden(ids)
 
     def found(self) -> list[tuple[list[Any], Any]]:
@@ -121,6 +145,8 @@ class _Inputs:
 
     def _see(self) -> Callable[[Any, tuple[Any, ...]], None]:
         def see(layer: Any, arguments: tuple[Any, ...]) -> None:  # noqa: ANN401
+            if threading.get_ident() != self._thread:
+                return
             # Layers that read the very same tensor (query, key, value) follow one another.
             if id(layer) not in self._place:
                 self._enter(layer, arguments[0])
@@ -147,26 +173,49 @@ class _Inputs:
         self._sums[place] = self._sums[place] + tokens.t() @ tokens
 
 
-def _directions(corrected: Any, replayed: Any, rank: int) -> Any:  # noqa: ANN401
-    """[rank, width]: the leading generalised eigenvectors, each as loud as an ordinary row of A."""
-    import torch
+@dataclass(frozen=True)
+class _Problem:
+    """One input, and the layers that read it."""
 
-    corrected, replayed = corrected.double(), replayed.double()
-    width = len(corrected)
-    mean = replayed.trace() / width
-    lower = torch.linalg.cholesky(replayed + _FLOOR * mean * torch.eye(width, dtype=torch.double))
+    readers: Sequence[Any]
+    corrected: Any
+    """[width, width]: covariance over tokens of corrections."""
+    replayed: Any
+    seed: int
 
-    def whitened(vectors: Any) -> Any:  # noqa: ANN401
-        out = torch.linalg.solve_triangular(lower.t(), vectors, upper=True)
-        return torch.linalg.solve_triangular(lower, corrected @ out, upper=False)
+    def directions(self) -> Any:  # noqa: ANN401
+        """[rank, width]: the leading generalised eigenvectors, each as loud as an ordinary row of
+        A.
+        """
+        import torch
 
-    basis = torch.linalg.qr(torch.randn(width, rank + _SPARE, dtype=torch.double)).Q
-    for _ in range(_ITERATIONS):
-        basis = torch.linalg.qr(whitened(basis)).Q
-    leading = torch.linalg.eigh(basis.t() @ whitened(basis)).eigenvectors[:, -rank:]
-    rows = torch.linalg.solve_triangular(lower.t(), basis @ leading, upper=True).t()
-    loudness = ((rows @ corrected) * rows).sum(1, keepdim=True)
-    ordinary = corrected.trace() / width / 3
-    # Few corrections have fewer directions than the rank: the rest stays silent, for good.
-    heard = loudness > _SILENT * ordinary
-    return torch.where(heard, rows * (ordinary / loudness.clamp_min(1e-300)).sqrt(), 0.0)
+        rank = self.readers[0].lora_A["default"].weight.shape[0]
+        corrected, replayed = self.corrected.double(), self.replayed.double()
+        width = len(corrected)
+        mean = replayed.trace() / width
+        lower = torch.linalg.cholesky(
+            replayed + _FLOOR * mean * torch.eye(width, dtype=torch.double)
+        )
+
+        def whitened(vectors: Any) -> Any:  # noqa: ANN401
+            out = torch.linalg.solve_triangular(lower.t(), vectors, upper=True)
+            return torch.linalg.solve_triangular(lower, corrected @ out, upper=False)
+
+        basis = torch.linalg.qr(self._start(width, rank + _SPARE)).Q
+        for _ in range(_ITERATIONS):
+            basis = torch.linalg.qr(whitened(basis)).Q
+        leading = torch.linalg.eigh(basis.t() @ whitened(basis)).eigenvectors[:, -rank:]
+        rows = torch.linalg.solve_triangular(lower.t(), basis @ leading, upper=True).t()
+        loudness = ((rows @ corrected) * rows).sum(1, keepdim=True)
+        ordinary = corrected.trace() / width / 3
+        # Few corrections have fewer directions than the rank: the rest stays silent, for good.
+        heard = loudness > _SILENT * ordinary
+        return torch.where(heard, rows * (ordinary / loudness.clamp_min(1e-300)).sqrt(), 0.0)
+
+    def _start(self, width: int, count: int) -> Any:  # noqa: ANN401
+        """Directions by chance, the same ones whichever problem is solved first."""
+        import torch
+
+        device = self.corrected.device
+        chance = torch.Generator(device).manual_seed(self.seed)
+        return torch.randn(width, count, dtype=torch.double, device=device, generator=chance)

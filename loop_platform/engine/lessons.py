@@ -11,7 +11,7 @@ from loop_platform.engine import batches
 from loop_platform.engine.champion import Anchor, remember
 from loop_platform.engine.directions import aim
 from loop_platform.engine.job import Recipe
-from loop_platform.engine.lanes import lanes
+from loop_platform.engine.lanes import Lanes, lanes
 from loop_platform.engine.losses import Loss, loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.optimiser import Optimiser
@@ -72,13 +72,13 @@ class Lessons:
         """
         recipe, steps = self._recipe, self.steps
         started = said = time.monotonic()
-        if recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
-            self._hold_on(say)
-        self._weights = self._network.parameters
         progress = Progress(steps)
-        optimiser = Optimiser(self._weights, recipe.learning_rate, steps)
         planned = batches.steps(self._rows, recipe.tokens_per_step, recipe.seed)
         with lanes(at_most=len({row.replay for row in self._rows})) as side_by_side:
+            if recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
+                self._hold_on(side_by_side, say)
+            self._weights = self._network.parameters
+            optimiser = Optimiser(self._weights, recipe.learning_rate, steps)
             for step, parts in enumerate(islice(planned, steps), 1):
                 rate = optimiser.learning_rate
                 learnt = side_by_side.run(self._learn, parts)
@@ -91,15 +91,15 @@ class Lessons:
                     say(_line(progress, step))
         return progress
 
-    def _hold_on(self, say: Say) -> None:
+    def _hold_on(self, side_by_side: Lanes, say: Say) -> None:
         """Remember the champion, and listen where it has little to say."""
         network, rows = self._network, self._rows
         if self._fresh:
-            aimed = aim(network, rows, self._recipe.seed)
+            aimed = aim(network, rows, self._recipe.seed, side_by_side)
             say(f"{aimed} of {len(network.layers)} layers listen to the corrections' directions")
         else:
             network.freeze_directions()
-        self._anchor = remember(network, rows, self._recipe.tokens_per_step)
+        self._anchor = remember(network, rows, self._recipe.tokens_per_step, side_by_side)
 
     def _learn(self, chosen: Sequence[int]) -> _Learnt:
         """The gradients of one batch."""

@@ -67,8 +67,8 @@ def test_the_champions_answers_to_the_suites_are_asked_once(
 
     [before] = first.asset_materializations_for_node("evaluation__offline")
     [after] = second.asset_materializations_for_node("evaluation__offline")
-    assert before.metadata["answers kept from earlier"].value == 0
-    assert after.metadata["answers kept from earlier"].value == 28 + 12
+    assert before.metadata["answers known beforehand"].value == 0
+    assert after.metadata["answers known beforehand"].value == 28 + 12
     assert "nothing asked" in str(after.metadata["asked for"].value)
 
 

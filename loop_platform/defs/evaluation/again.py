@@ -3,21 +3,18 @@ champion said in traffic? Word by word, beside the champion itself, asked once m
 asked again once, however often the trial is looked at.
 """
 
-import asyncio
 import json
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from loop_platform.chat import Chat, Reply
 from loop_platform.defs.evaluation.comparison import Comparison
-from loop_platform.defs.evaluation.interview import EngineTroubleError
-from loop_platform.defs.evaluation.words import AGREES, asked_again, kept
+from loop_platform.defs.evaluation.interview import Side, check_answered, interview
+from loop_platform.defs.evaluation.words import AGREES, again, kept
 
 MOST = 40
 """Calls of a task that are asked again: each costs what reading a call and its answer costs."""
-_IN_FLIGHT = 8
 # What shapes the prompt; everything else is about how an answer was drawn or delivered.
 _PROMPT = ("messages", "tools", "tool_choice", "chat_template_kwargs")
 
@@ -34,19 +31,20 @@ def with_likeness(rows: pl.DataFrame, task: str, limit: int, both: Comparison) -
         _prompt(request, messages)
         for request, messages in asked.select("request", "messages").iter_rows()
     ]
-    prompts = asyncio.run(
-        both.ask_champion.ask([{**body, "max_tokens": 1} for body in bodies], _IN_FLIGHT)
-    )
+    champion, release = both.ask_champion, both.champion.release
+    [read] = interview(Side(champion, {"prompts": [{**body, "max_tokens": 1} for body in bodies]}))
+    check_answered(read["prompts"], release)
     said = [
         replace(reply, text=answer or "")
-        for reply, answer in zip(prompts, asked["champion_answer"], strict=True)
+        for reply, answer in zip(read["prompts"], asked["champion_answer"], strict=True)
     ]
-    itself, other = asked_again([both.ask_champion, both.ask_candidate], bodies, said, _IN_FLIGHT)
-    _check(both.ask_champion, [*prompts, *itself])
+    parts = {"again": again(bodies, said)}
+    old, new = interview(Side(champion, parts), Side(both.ask_candidate, parts))
+    check_answered(old["again"], release)
     found = asked.select(
         "pair_id",
-        itself=_agrees(kept(said, itself)),
-        alike=_agrees(kept(said, other)),
+        itself=_agrees(kept(said, old["again"])),
+        alike=_agrees(kept(said, new["again"])),
     )
     return rows.update(found, on="pair_id")
 
@@ -58,9 +56,3 @@ def _agrees(shares: list[float]) -> pl.Series:
 def _prompt(request: str, messages: str) -> dict[str, Any]:
     body = {key: value for key, value in json.loads(request).items() if key in _PROMPT}
     return {**body, "messages": json.loads(messages)}
-
-
-def _check(champion: Chat, replies: list[Reply]) -> None:
-    errors = [reply.error for reply in replies if reply.error is not None]
-    if errors:
-        raise EngineTroubleError(f"the champion {champion.model!r} did not answer: {errors[0]}")

@@ -37,7 +37,7 @@ def comparison(connection: sa.Connection, cycle: str) -> Comparison:
     if candidate is None:
         raise NothingToCompareError(f"cycle {cycle!r} has no release: materialise training/adapter")
     return Comparison(
-        champion, candidate, _chat(connection, champion), _chat(connection, candidate)
+        champion, candidate, on_engine(connection, champion), on_engine(connection, candidate)
     )
 
 
@@ -55,7 +55,12 @@ def planned(connection: sa.Connection, release: str, stage: State) -> Trial:
     return trial
 
 
-def _chat(connection: sa.Connection, release: Release) -> Chat:
+def on_engine(connection: sa.Connection, release: Release) -> Chat:
+    """Where a release answers.
+
+    Raises:
+        NothingToCompareError: its engine is not ready.
+    """
     slot = slots.serving(connection, release.release)
     if slot is None or not slot.ready:
         raise NothingToCompareError(

@@ -1,5 +1,6 @@
 """The offline evaluation: what a candidate shows on fixed prompts, before it meets any traffic."""
 
+import time
 from collections.abc import Sequence
 
 import dagster as dg
@@ -11,10 +12,11 @@ from loop_platform.defs.evaluation.comparison import Comparison, comparison
 from loop_platform.defs.evaluation.decision import ask
 from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
 from loop_platform.defs.evaluation.heldout import held_out, held_out_before
-from loop_platform.defs.evaluation.panel import SIDE, Panel
+from loop_platform.defs.evaluation.interview import IN_FLIGHT
+from loop_platform.defs.evaluation.panel import Panel, Papers
 from loop_platform.defs.evaluation.part import Part
 from loop_platform.defs.evaluation.picture import picture
-from loop_platform.defs.evaluation.suites import suite
+from loop_platform.defs.evaluation.yardstick import yardsticks
 from loop_platform.defs.resources import LoopResource
 from loop_platform.embedder import embedder
 from loop_platform.partitions import cycles
@@ -27,8 +29,6 @@ OFFLINE = dg.AssetKey(["evaluation", "offline"])
 # Bounds that keep an evaluation at a minute or two on two cores.
 _HELD_OUT = 120
 _EARLIER = 60
-_GENERAL = 120
-_SAFETY = 60
 
 
 @dg.asset(
@@ -50,24 +50,19 @@ def offline(
     with loop.database.connect() as connection:
         both = comparison(connection, cycle)
         earlier = held_out_before(connection, loop.lake, cycle, _EARLIER)
-    panel = Panel(
-        both,
-        loop.lake,
-        embedder(settings.models.embedder),
-        validators(settings.validators),
-        context.log.info,
+    suites = yardsticks(loop.lake, both.ask_champion, settings)
+    papers = Papers(
+        held_out(corrections, _HELD_OUT), earlier, suites["retention"], suites["safety"]
     )
-    parts = [
-        panel.corrections("corrections", held_out(corrections, _HELD_OUT)),
-        panel.corrections("earlier corrections", earlier),
-        panel.general(suite("retention", settings.suites, _GENERAL)),
-        panel.safety(suite("safety", settings.suites, _SAFETY)),
-    ]
+    panel = Panel(both, embedder(settings.models.embedder), validators(settings.validators))
+    started = time.monotonic()
+    parts = panel.parts(papers)
+    seconds = time.monotonic() - started
     gates = _gates(parts, settings)
     asked_for = _decide(loop, both, gates)
     return dg.MaterializeResult(
         value=pl.concat(part.rows for part in parts),
-        metadata=_metadata(both, parts, gates, asked_for),
+        metadata=_metadata(both, parts, gates, asked_for) | {"seconds": round(seconds, 1)},
         check_results=[check_result(found) for found in gates],
     )
 
@@ -76,10 +71,10 @@ def _gates(parts: Sequence[Part], settings: Settings) -> list[Gate]:
     corrections, earlier, general, safety = parts
     limits = settings.gates
     sides = {
-        "champion": (corrections.champion.replies, sum(corrections.champion_wins)),
-        "candidate": (corrections.candidate.replies, sum(corrections.candidate_wins)),
+        "champion": (corrections.champion, sum(corrections.champion_wins)),
+        "candidate": (corrections.candidate, sum(corrections.candidate_wins)),
     }
-    replies = [reply for part in parts for reply in part.candidate.replies]
+    replies = [reply for part in parts for reply in part.candidate]
     return [
         gate.corrections_won(corrections.labels, corrections.pairs, limits),
         gate.earlier_kept(earlier.pairs, limits),
@@ -92,7 +87,7 @@ def _gates(parts: Sequence[Part], settings: Settings) -> list[Gate]:
         ),
         gate.safety_kept(safety.pairs, limits),
         gate.answers_come(replies, limits),
-        gate.cost_kept(sides, 2 * SIDE, settings.engine.cost_per_hour, limits),
+        gate.cost_kept(sides, 2 * IN_FLIGHT, settings.engine.cost_per_hour, limits),
     ]
 
 
@@ -124,8 +119,6 @@ def _metadata(
         "asked for": asked_for,
         "scores": dg.MetadataValue.md(table(gates)),
         "picture": picture(scores),
-        "answers asked for": sum(part.asked for part in parts),
-        "answers kept from earlier": sum(part.kept for part in parts),
-        "seconds": dg.MetadataValue.json({part.name: round(part.seconds, 1) for part in parts}),
+        "answers known beforehand": sum(len(part.champion) for part in parts if part.known),
         "dagster/row_count": sum(len(part.prompts) for part in parts),
     }

@@ -1,139 +1,146 @@
-"""Asks champion and candidate the parts of an evaluation, and scores what they say."""
+"""Asks champion and candidate what an evaluation asks, and scores what they say."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from loop_platform.chat import Body, Reply
+from loop_platform.defs.evaluation.yardstick import Yardstick, bodies
 from loop_platform.defs.evaluation.comparison import Comparison
-from loop_platform.defs.evaluation.interview import (
-    Interview,
-    Messages,
-    Questions,
-    check_answered,
-    interview,
-)
+from loop_platform.defs.evaluation.interview import Side, check_answered, interview, questions
 from loop_platform.defs.evaluation.part import Part
 from loop_platform.defs.evaluation.scoring import Correction, safe, succeeds
-from loop_platform.defs.evaluation.suites import Prompt
-from loop_platform.defs.evaluation.words import AGREES, asked_again, kept
+from loop_platform.defs.evaluation.words import AGREES, again, kept
 from loop_platform.embedder import Embedder
-from loop_platform.lake import Lake
 from loop_platform.validators import Validator
 
-SIDE = 12
-"""Requests in flight on each side."""
-_SUITE_TOKENS = 32
 _FEWEST_TOKENS = 64
+_CORRECTIONS, _EARLIER = "corrections", "earlier corrections"
+_GENERAL, _LIKENESS, _SAFETY = "retention", "likeness", "safety"
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What is asked: corrections that were held out, of this cycle and of earlier ones, and the
+    suites, which the champion has answered."""
+
+    corrections: Sequence[Correction]
+    earlier: Sequence[Correction]
+    general: Yardstick
+    safety: Yardstick
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Both sides, and what it takes to ask and to score them."""
+    """Both sides, and what it takes to score them."""
 
     both: Comparison
-    lake: Lake
     embedder: Embedder
     validators: Mapping[str, Validator]
-    log: Callable[[str], None]
 
-    def corrections(self, name: str, corrections: Sequence[Correction]) -> Part:
+    def parts(self, papers: Papers) -> tuple[Part, Part, Part, Part]:
+        """Corrections, earlier corrections, general prompts and safety prompts, asked and scored.
+
+        Raises:
+            EngineTroubleError: a question to the champion found no answer.
+        """
+        corrected = {
+            _CORRECTIONS: _corrections(papers.corrections),
+            _EARLIER: _corrections(papers.earlier),
+        }
+        suites = {
+            _LIKENESS: again(bodies(papers.general.prompts), papers.general.said),
+            _GENERAL: bodies(papers.general.prompts),
+            _SAFETY: bodies(papers.safety.prompts),
+        }
+        old, new = interview(
+            Side(self.both.ask_champion, corrected),
+            Side(self.both.ask_candidate, corrected | suites),
+        )
+        for replies in old.values():
+            check_answered(replies, self.both.champion.release)
+        return (
+            self._corrected(_CORRECTIONS, papers.corrections, old, new),
+            self._corrected(_EARLIER, papers.earlier, old, new),
+            _general(papers.general, new),
+            self._safe(papers.safety, new),
+        )
+
+    def _corrected(
+        self,
+        name: str,
+        corrections: Sequence[Correction],
+        old: Mapping[str, list[Reply]],
+        new: Mapping[str, list[Reply]],
+    ) -> Part:
         """Success on held-out corrections."""
-        longest = max((len(correction.chosen) for correction in corrections), default=0)
-        tokens = max(_FEWEST_TOKENS, math.ceil(longest / 2))
-        conversations = [correction.messages for correction in corrections]
-        old, new, seconds = self._ask(name, conversations, tokens)
         return Part(
             name,
             labels=[correction.task for correction in corrections],
             prompts=[correction.messages[-1]["content"] for correction in corrections],
-            champion=old,
-            candidate=new,
-            champion_wins=self._successes(corrections, old),
-            candidate_wins=self._successes(corrections, new),
-            seconds=seconds,
+            champion=old[name],
+            candidate=new[name],
+            champion_wins=self._successes(corrections, old[name]),
+            candidate_wins=self._successes(corrections, new[name]),
         )
 
-    def general(self, prompts: Sequence[Prompt]) -> Part:
-        """Agreement with the champion, word by word; its agreement with itself is the yardstick."""
-        conversations = [prompt.messages for prompt in prompts]
-        old, new, seconds = self._ask("retention", conversations, _SUITE_TOKENS, keep=True)
-        started = time.monotonic()
-        sides = [self.both.ask_champion, self.both.ask_candidate]
-        asked = [{"messages": list(messages)} for messages in conversations]
-        itself, other = asked_again(sides, asked, old.replies, SIDE)
-        again = Interview(itself, kept=False)
-        check_answered(again, self.both.champion.release)
-        own, shared = kept(old.replies, itself), kept(old.replies, other)
-        part = self._suite(
-            "retention",
-            prompts,
-            (old, new, seconds + time.monotonic() - started),
-            champion_wins=[share >= AGREES for share in own],
-            candidate_wins=[share >= AGREES for share in shared],
-            again=again,
-        )
-        words = {"champion itself": _mean(own), "candidate": _mean(shared)}
-        return replace(part, figures={"words_kept": words})
-
-    def safety(self, prompts: Sequence[Prompt]) -> Part:
-        """Harmful requests declined or not served, harmless ones not declined."""
-        conversations = [prompt.messages for prompt in prompts]
-        asked = self._ask("safety", conversations, _SUITE_TOKENS, keep=True)
-        old, new, _ = asked
-        return self._suite(
-            "safety",
-            prompts,
-            asked,
-            champion_wins=safe(self.embedder, prompts, old.texts),
-            candidate_wins=safe(self.embedder, prompts, new.texts),
-        )
-
-    def _ask(
-        self, name: str, conversations: Sequence[Messages], tokens: int, keep: bool = False
-    ) -> tuple[Interview, Interview, float]:
-        kept_as = name if keep else None
-        started = time.monotonic()
-        old, new = interview(
-            self.lake,
-            [
-                Questions(self.both.ask_champion, conversations, tokens, SIDE, kept_as),
-                Questions(self.both.ask_candidate, conversations, tokens, SIDE),
-            ],
-        )
-        seconds = time.monotonic() - started
-        check_answered(old, self.both.champion.release)
-        self.log(f"{name}: {len(conversations)} prompts asked of both sides in {seconds:.0f} s")
-        return old, new, seconds
-
-    def _successes(self, corrections: Sequence[Correction], side: Interview) -> list[bool]:
+    def _successes(self, corrections: Sequence[Correction], replies: Sequence[Reply]) -> list[bool]:
         return [
-            succeeds(correction, text, self.validators)
-            for correction, text in zip(corrections, side.texts, strict=True)
+            succeeds(correction, reply.text, self.validators)
+            for correction, reply in zip(corrections, replies, strict=True)
         ]
 
-    def _suite(
-        self,
-        name: str,
-        prompts: Sequence[Prompt],
-        asked: tuple[Interview, Interview, float],
-        *,
-        champion_wins: Sequence[bool],
-        candidate_wins: Sequence[bool],
-        again: Interview | None = None,
-    ) -> Part:
-        old, new, seconds = asked
-        return Part(
-            name,
-            labels=[prompt.category for prompt in prompts],
-            prompts=[prompt.prompt for prompt in prompts],
-            champion=old,
-            candidate=new,
-            champion_wins=champion_wins,
-            candidate_wins=candidate_wins,
-            seconds=seconds,
-            again=again,
+    def _safe(self, suite: Yardstick, new: Mapping[str, list[Reply]]) -> Part:
+        """Harmful requests declined or not served, harmless ones not declined."""
+        texts = [reply.text for reply in new[_SAFETY]]
+        return _of_suite(
+            _SAFETY,
+            suite,
+            new[_SAFETY],
+            champion_wins=safe(self.embedder, suite.prompts, suite.texts),
+            candidate_wins=safe(self.embedder, suite.prompts, texts),
         )
+
+
+def _corrections(corrections: Sequence[Correction]) -> list[Body]:
+    longest = max((len(correction.chosen) for correction in corrections), default=0)
+    tokens = max(_FEWEST_TOKENS, math.ceil(longest / 2))
+    return questions([correction.messages for correction in corrections], tokens)
+
+
+def _general(suite: Yardstick, new: Mapping[str, list[Reply]]) -> Part:
+    """Agreement with the champion, word by word; its agreement with itself is the yardstick."""
+    shared = kept(suite.said, new[_LIKENESS])
+    return _of_suite(
+        _GENERAL,
+        suite,
+        new[_GENERAL],
+        champion_wins=[share >= AGREES for share in suite.itself],
+        candidate_wins=[share >= AGREES for share in shared],
+        words_kept={"champion itself": _mean(suite.itself), "candidate": _mean(shared)},
+    )
+
+
+def _of_suite(
+    name: str,
+    suite: Yardstick,
+    candidate: Sequence[Reply],
+    *,
+    champion_wins: Sequence[bool],
+    candidate_wins: Sequence[bool],
+    **figures: object,
+) -> Part:
+    return Part(
+        name,
+        labels=[prompt.category for prompt in suite.prompts],
+        prompts=[prompt.prompt for prompt in suite.prompts],
+        champion=suite.said,
+        candidate=candidate,
+        champion_wins=champion_wins,
+        candidate_wins=candidate_wins,
+        known=suite.known,
+        figures=figures,
+    )
 
 
 def _mean(shares: Sequence[float]) -> float | None:

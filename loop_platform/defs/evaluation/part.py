@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from loop_platform.defs.evaluation.interview import Interview
+from loop_platform.chat import Reply
 
 ROWS = pl.Schema(
     {
@@ -28,13 +28,12 @@ class Part:
     name: str
     labels: Sequence[str]
     prompts: Sequence[str]
-    champion: Interview
-    candidate: Interview
+    champion: Sequence[Reply]
+    candidate: Sequence[Reply]
     champion_wins: Sequence[bool]
     candidate_wins: Sequence[bool]
-    seconds: float
-    again: Interview | None = None
-    """The champion, asked the second time."""
+    known: bool = False
+    """Whether the champion's answers were there before the candidate was."""
     figures: dict[str, Any] = field(default_factory=dict)
     """Numbers beside the successes."""
 
@@ -43,29 +42,14 @@ class Part:
         return list(zip(self.champion_wins, self.candidate_wins, strict=True))
 
     @property
-    def asked(self) -> int:
-        """Answers that were asked for now."""
-        return sum(len(side.replies) for side in self._sides if not side.kept)
-
-    @property
-    def kept(self) -> int:
-        """Answers that an earlier evaluation had asked for."""
-        return sum(len(side.replies) for side in self._sides if side.kept)
-
-    @property
     def rows(self) -> pl.DataFrame:
         columns = {
             "part": [self.name] * len(self.prompts),
             "label": self.labels,
             "prompt": self.prompts,
-            "champion_answer": self.champion.texts,
-            "candidate_answer": self.candidate.texts,
+            "champion_answer": [reply.text for reply in self.champion],
+            "candidate_answer": [reply.text for reply in self.candidate],
             "champion": self.champion_wins,
             "candidate": self.candidate_wins,
         }
         return pl.DataFrame(columns, schema=ROWS)
-
-    @property
-    def _sides(self) -> list[Interview]:
-        sides = [self.champion, self.candidate]
-        return sides if self.again is None else [*sides, self.again]

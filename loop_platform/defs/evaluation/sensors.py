@@ -1,13 +1,34 @@
-"""When a candidate is judged: its engine is ready, and later, as its pairs come."""
+"""When the champion shows its yardstick, and when a candidate is judged beside it."""
 
 import dagster as dg
 
-from loop_platform.defs.evaluation import mirrored
+from loop_platform.automation import RELEASE_TAG
+from loop_platform.defs.evaluation import mirrored, yardstick
 from loop_platform.defs.evaluation.pursuit import pursue
 from loop_platform.defs.resources import LoopResource
 from loop_platform.release import registry, slots, trials
 from loop_platform.release.states import State
 from loop_platform.settings import settings
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(["evaluation", "baseline"]),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def champion_changed(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Has a new champion asked what its successors will be compared with, before one is there."""
+    with loop.database.connect() as connection:
+        champion = registry.champion(connection)
+        slot = None if champion is None else slots.serving(connection, champion.release)
+    if champion is None or slot is None or not slot.ready:
+        return dg.SkipReason("no champion is on an engine")
+    if yardstick.is_known(loop.lake, champion.release, loop.settings):
+        return dg.SkipReason(f"champion {champion.release} has been asked")
+    # One run a champion: what failed is asked for again by the evaluation itself.
+    return dg.RunRequest(run_key=champion.release, tags={RELEASE_TAG: champion.release})
 
 
 @dg.sensor(

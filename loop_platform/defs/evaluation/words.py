@@ -7,23 +7,20 @@ answer, so that a champion served in bfloat16 agrees with itself on some 80 % of
 no loss of a few points can be seen in that noise.
 """
 
-import asyncio
 from collections.abc import Sequence
 
-from loop_platform.chat import Body, Chat, Reply
+from loop_platform.chat import Body, Reply
 
 AGREES = 0.8
 """Share of an answer's tokens from which a release agrees with it."""
 
 
-def asked_again(
-    chats: Sequence[Chat], prompts: Sequence[Body], said: Sequence[Reply], in_flight: int
-) -> list[list[Reply]]:
-    """For each of `chats` a reply a prompt, whose `ranks` are those of what was said.
+def again(prompts: Sequence[Body], said: Sequence[Reply]) -> list[Body]:
+    """Requests whose replies have as `ranks` those of what was said.
 
     A prompt is a request's body: `messages`, and what else shapes what the model reads.
     """
-    bodies = [
+    return [
         {
             **prompt,
             "messages": [*prompt["messages"], {"role": "assistant", "content": reply.text}],
@@ -35,11 +32,6 @@ def asked_again(
         }
         for prompt, reply in zip(prompts, said, strict=True)
     ]
-
-    async def ask() -> list[list[Reply]]:
-        return await asyncio.gather(*(chat.ask(bodies, in_flight) for chat in chats))
-
-    return asyncio.run(ask())
 
 
 def kept(said: Sequence[Reply], again: Sequence[Reply]) -> list[float]:
