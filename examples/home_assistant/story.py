@@ -18,7 +18,7 @@ from home_assistant.services import Services
 from home_assistant.traffic import Background, bounded, jobs
 from home_assistant.users import USERS, Crowd, Habits
 
-COMMANDS, CHATS = 560, 240
+COMMANDS, CHATS = 680, 240
 SEEN, UNSEEN = 150, 100
 GUIDED = 100
 QUEUE_FROM = 150

@@ -115,6 +115,7 @@ class _Inputs:
         self._wanted: Any = None
         self._tokens = 0
         self._thread: int | None = None
+        """The one that looks at this moment."""
         self._handles: list[Any] = []
 
     def __enter__(self) -> None:
@@ -135,7 +136,10 @@ class _Inputs:
         self._wanted = wanted.flatten()
         self._tokens += int(wanted.sum())
         self._thread = threading.get_ident()
-        network.hidden(ids)
+        try:
+            network.hidden(ids)
+        finally:
+            self._thread = None
 
     def found(self) -> list[tuple[list[Any], Any]]:
         return [

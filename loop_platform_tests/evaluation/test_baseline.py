@@ -10,7 +10,7 @@ from loop_platform.defs.resources import LoopResource, resources
 from loop_platform.lake import Lake
 from loop_platform_tests.evaluation.cycle import candidate, learnt, materialise
 from loop_platform_tests.release.stage import Stage
-from loop_platform_tests.release.test_controller import base_of
+from loop_platform_tests.release.test_controller import base_of, ready
 
 
 def ask(stage: Stage, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
@@ -68,8 +68,9 @@ def test_a_candidate_is_compared_with_what_is_known(stage: Stage, instance: dg.D
 def test_a_champion_that_is_away_fails_the_run_and_keeps_nothing(
     stage: Stage, instance: dg.DagsterInstance
 ):
-    base_of(stage)
+    champion = base_of(stage)
     stage.engines.stop("engine-a")
+    stage.until(lambda connection: not ready(champion)(connection))
 
     result = ask(stage, instance)
 

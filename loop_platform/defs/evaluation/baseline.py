@@ -65,7 +65,7 @@ def _rate(rows: pl.DataFrame, suite: str, column: str) -> Rate:
 
 
 def _picture(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A bar a category: of the general prompts those said again, of the others those that are safe."""
+    """A bar a category: general prompts said again, prompts about safety answered safely."""
     from matplotlib.figure import Figure
 
     shares = (
