@@ -36,6 +36,10 @@ class GatewaySettings(_Group):
     segment_max_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     max_body_bytes: int = pydantic.Field(4 * 2**20, gt=0)
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
+    durability: Literal["process", "power"] = "process"
+    """What an answered call outlives: that the gateway is killed, or a power cut too. For the
+    latter, every answer waits until the disk has its record; those that come together share one
+    wait."""
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
     """Task of a call by its `model` name, where neither header nor metadata names one."""

@@ -7,13 +7,13 @@ import signal
 import threading
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from loop_platform.gateway.app import create_app
 from loop_platform.settings import settings
 
 
-def worker() -> Starlette:
+def worker() -> ASGIApp:
     """The application, in each worker process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     parent = multiprocessing.parent_process()

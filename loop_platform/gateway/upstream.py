@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from functools import lru_cache
 
 import aiohttp
+from yarl import URL
 
 from loop_platform.gateway.routing import Target
 
@@ -69,6 +71,8 @@ class Reply:
 
     async def finish(self) -> None:
         """Reads what little follows the last event, so that the connection can be used again."""
+        if self._response.content.at_eof():
+            return
         with contextlib.suppress(UpstreamError, TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
                 await self.read()
@@ -100,7 +104,7 @@ class Upstream:
 
         A 404 means that the engine is up without the release: as good as away.
         """
-        url = f"{target.url.rstrip('/').removesuffix('/v1')}{endpoint}"
+        url = _url(target.url, endpoint)
         response = await self._post(target.release, url, body, {"x-request-id": call_id})
         reply = Reply(target.release, response)
         if reply.status < 500 and reply.status != 404:
@@ -111,7 +115,7 @@ class Upstream:
         raise UpstreamError(status, message, detail=said[:500].decode(errors="replace"), body=said)
 
     async def _post(
-        self, release: str, url: str, body: bytes, headers: dict[str, str]
+        self, release: str, url: URL, body: bytes, headers: dict[str, str]
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the upstream pool is not open yet: call `open` first")
@@ -128,6 +132,11 @@ class Upstream:
                     continue
                 message = f"the engine of {release!r} cannot be reached"
                 raise UpstreamError(503, message, detail=error) from error
+
+
+@lru_cache(maxsize=64)
+def _url(engine: str, endpoint: str) -> URL:
+    return URL(f"{engine.rstrip('/').removesuffix('/v1')}{endpoint}")
 
 
 def _timed_out(release: str) -> UpstreamError:
