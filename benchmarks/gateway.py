@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--litellm", type=Path, help="an environment that has it, made before")
     parser.add_argument("--no-litellm", action="store_true", help="leave it out")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end with this
     if given.quick:
         given.seconds, given.rounds = 1.0, 1
     cores = two_cores(given.cores)

@@ -50,7 +50,7 @@ def running(
     """The server, as soon as it listens."""
     child = subprocess.Popen(
         command,
-        env=os.environ | {"PYTHONPATH": str(HERE)} | environment,
+        env=os.environ | {"PYTHONPATH": f"{HERE}:{REPOSITORY}"} | environment,
         cwd=REPOSITORY,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - before any thread
     )

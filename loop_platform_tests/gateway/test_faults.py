@@ -43,7 +43,7 @@ def gateway_process(loop: Loop, workers: int = 1) -> Iterator[subprocess.Popen[b
     process = subprocess.Popen([sys.executable, "-m", "loop_platform.gateway"], env=environment)
     loop.client.base_url = httpx.URL(f"http://127.0.0.1:{port}")
     try:
-        eventually(lambda: _ready(loop.client), timeout_s=30)
+        eventually(lambda: _ready(loop.client), timeout_s=120)
         yield process
     finally:
         process.terminate()
