@@ -1,9 +1,10 @@
 """What the gateway costs, beside a bare pass-through on the same HTTP stack and LiteLLM's proxy.
 
 Each server has one core of its own; the other has the load generator and an engine that answers at
-once. `passthrough` passes bytes on (uvicorn, aiohttp). `gateway` is ours as it ships: keys, a
-canary, 5 % shadow, journal; `power` is the same, with every record forced to the disk before its
-answer ends. `litellm` has a key and logs nothing; its environment is made for the run.
+once. `passthrough` passes bytes on (uvicorn, aiohttp); `lean` does so over the connections that the
+gateway itself has to engines, which are quicker than aiohttp's. `gateway` is ours as it ships:
+keys, a canary, 5 % shadow, journal; `power` is the same, with every record forced to the disk
+before its answer ends. `litellm` has a key and logs nothing; its environment is made for the run.
 
 Closed loop: every caller sends its next call when it has its answer. Open loop: Poisson arrivals at
 half of the pass-through's capacity (LiteLLM: at half of its own), latencies counted from the
@@ -63,7 +64,8 @@ def all_ways(given: argparse.Namespace, cores: Cores) -> Iterator[list[Way]]:
         engine = stack.enter_context(scene.engine(cores.load))
         url, key = stack.enter_context(scene.database(folder, engine.url))
         ways = [
-            scene.pass_through(engine.url, cores.server),
+            scene.pass_through("passthrough", engine.url, cores.server),
+            scene.pass_through("lean", engine.url, cores.server, "lean"),
             scene.gateway("gateway", url, key, cores.server, folder / "process"),
             scene.gateway("power", url, key, cores.server, folder / "power", durability="power"),
         ]

@@ -2,9 +2,8 @@
 
 It does what a real one does with what it is asked for: log-probabilities and token counts come only
 where they are asked for. It speaks plain asyncio, so that it takes little of the core that it
-shares with the load generator.
-
-    python -m traffic.engine PORT [SECONDS_BETWEEN_EVENTS]
+shares with the load generator. It is started as
+`python -m traffic.engine PORT [SECONDS_BETWEEN_EVENTS]`.
 """
 
 import asyncio

@@ -15,6 +15,8 @@ def summary(rounds: Sequence[Round], *, litellm: bool) -> dict[str, object]:
     found: dict[str, object] = {
         "loop_over_passthrough": _ratio(rounds, "whole", "gateway", "passthrough"),
         "streamed_over_passthrough": _ratio(rounds, "streamed", "gateway", "passthrough"),
+        "loop_over_lean": _ratio(rounds, "whole", "gateway", "lean"),
+        "streamed_over_lean": _ratio(rounds, "streamed", "gateway", "lean"),
         "p99_added_ms": _added(rounds, "whole", lambda cell: cell.p99_ms),
         "ttfb_added_ms_p50": _added(rounds, "streamed", lambda cell: cell.first_p50_ms),
         "streamed_p99_added_ms": _added(rounds, "streamed", lambda cell: cell.p99_ms),

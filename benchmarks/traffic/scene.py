@@ -57,11 +57,11 @@ def engine(core: int, pause_s: float = 0.0) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def pass_through(upstream: str, core: int) -> Iterator[Way]:
+def pass_through(name: str, upstream: str, core: int, *options: str) -> Iterator[Way]:
     port = free_port()
-    command = [sys.executable, "-m", "traffic.pass_through", str(port), upstream]
+    command = [sys.executable, "-m", "traffic.pass_through", str(port), upstream, *options]
     with running(command, port, core) as server:
-        yield Way("passthrough", server, "none")
+        yield Way(name, server, "none")
 
 
 @contextlib.contextmanager
