@@ -90,7 +90,7 @@ def one_round(ways: Sequence[Way], seconds: float, cores: Cores, seed: int) -> I
                 yield cell
         for way in ways:
             of = "litellm" if way.name == "litellm" else "passthrough"
-            yield measure(way, kind, Open(capacity[of] / 2, seed), seconds, cores)
+            yield measure(way, kind, Open(max(1.0, capacity[of] / 2), seed), seconds, cores)
 
 
 def measured(given: argparse.Namespace, cores: Cores) -> Iterator[list[Cell]]:

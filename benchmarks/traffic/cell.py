@@ -32,6 +32,8 @@ class Cell:
     load: str
     """`closed 32`, or `open`."""
     calls: int
+    unfinished: int
+    """Calls without an answer half a minute after the end."""
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -99,12 +101,13 @@ def measure(way: Way, kind: Kind, how: Closed | Open, seconds: float, cores: Cor
     finally:
         gc.enable()
         way.server.pause(True)
-    number = len(calls.taken)
+    number = max(1, len(calls.taken))
     return Cell(
         way=way.name,
         kind=kind.name,
         load=str(how),
-        calls=number,
+        calls=len(calls.taken),
+        unfinished=calls.unfinished,
         per_second=calls.in_time / seconds,
         p50_ms=_ms(calls.taken, 50),
         p99_ms=_ms(calls.taken, 99),

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ def running(
         command,
         env=os.environ | {"PYTHONPATH": f"{HERE}:{REPOSITORY}"} | environment,
         cwd=REPOSITORY,
+        stdout=sys.stderr,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - before any thread
     )
     try:

@@ -32,32 +32,28 @@ def summary(rounds: Sequence[Round], *, litellm: bool) -> dict[str, object]:
     return found
 
 
-def _ratio(rounds: Sequence[Round], kind: str, one: str, other: str) -> float:
-    """Of requests a second, closed loop with 32 callers."""
-    return _median(
-        rounds,
-        lambda cells: (
-            _cell(cells, one, kind, "closed 32").per_second
-            / _cell(cells, other, kind, "closed 32").per_second
-        ),
-    )
+def _ratio(rounds: Sequence[Round], kind: str, one: str, other: str) -> float | None:
+    """Of requests a second, closed loop with 32 callers; None where the other answered none."""
+    pairs = [
+        (
+            _cell(cells, one, kind, "closed 32").per_second,
+            _cell(cells, other, kind, "closed 32").per_second,
+        )
+        for cells in rounds
+    ]
+    ratios = [first / second for first, second in pairs if second > 0]
+    return round(statistics.median(ratios), 3) if ratios else None
 
 
 def _added(
     rounds: Sequence[Round], kind: str, value: Callable[[Cell], float], way: str = "gateway"
 ) -> float:
     """Over the pass-through, open loop."""
-    return _median(
-        rounds,
-        lambda cells: (
-            value(_cell(cells, way, kind, "open"))
-            - value(_cell(cells, "passthrough", kind, "open"))
-        ),
+    added = (
+        value(_cell(cells, way, kind, "open")) - value(_cell(cells, "passthrough", kind, "open"))
+        for cells in rounds
     )
-
-
-def _median(rounds: Sequence[Round], value: Callable[[Round], float]) -> float:
-    return round(statistics.median(value(cells) for cells in rounds), 3)
+    return round(statistics.median(added), 3)
 
 
 def _cell(cells: Round, way: str, kind: str, load: str) -> Cell:

@@ -39,7 +39,7 @@ class Way:
         if self.folder is None:
             return 0
         files = [*self.folder.glob("journal/*"), *self.folder.glob("lake/segments/*/*")]
-        return sum(_size(file) for file in files)
+        return sum({file.name: _size(file) for file in files}.values())  # one may be in both
 
 
 @dataclass(frozen=True)

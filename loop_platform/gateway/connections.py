@@ -130,7 +130,10 @@ class Connection(asyncio.Protocol):
         self.used = False
         """For a call before this one."""
         self._freed = freed
-        self._parser = httptools.HttpResponseParser(self)
+        self._paused = False
+        self._received: list[bytes] = []
+        self.on_body = self._received.append
+        self._parser = httptools.HttpResponseParser(self)  # which takes the callbacks of now
         self._transport: asyncio.Transport
         self._response: Response | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -143,7 +146,8 @@ class Connection(asyncio.Protocol):
         return response
 
     def pause(self, paused: bool) -> None:
-        if not self._transport.is_closing():
+        if paused != self._paused and not self._transport.is_closing():
+            self._paused = paused
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
     def close(self) -> None:
@@ -159,6 +163,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
+            self._hand_over()
         except httptools.HttpParserError as error:
             self._fail(BrokenError(f"no HTTP: {error}"))
             self.close()
@@ -186,15 +191,17 @@ class Connection(asyncio.Protocol):
             self._response.status = status
             self._response.wake()
 
-    def on_body(self, data: bytes) -> None:
-        if self._response is not None:
-            self._response.add(data)
-
     def on_message_complete(self) -> None:
         if self._response is not None and self._response.status:
             self._end(keep=self._parser.should_keep_alive())
 
+    def _hand_over(self) -> None:
+        if self._received and self._response is not None:
+            self._response.add(b"".join(self._received))
+        self._received.clear()
+
     def _end(self, *, keep: bool) -> None:
+        self._hand_over()
         response = self._finished()
         if response is None:
             return

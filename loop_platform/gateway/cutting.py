@@ -24,13 +24,17 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer)
 
 
-def _object(inner: bytes) -> bytes:
-    """A JSON object, as a pattern: text, which may have braces in it, and objects within."""
-    return rb'\{(?:[^{}"]++|"(?:[^"\\]++|\\.)*+"' + inner + rb")*+\}"
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+
+
+def _object(inner: bytes = b"") -> bytes:
+    """A JSON object, as a pattern: texts, which may have braces in them, and `inner` ones."""
+    parts = _TEXT if not inner else _TEXT + b"|" + inner
+    return rb'\{[^{}"]*+(?:(?:' + parts + rb')[^{}"]*+)*+\}'
 
 
 # As deep as log-probabilities go: the object, its tokens, and the other tokens of each.
-_LOGPROBS = re.compile(rb'("logprobs": ?)' + _object(b"|" + _object(b"|" + _object(b""))))
+_LOGPROBS = re.compile(rb'("logprobs": ?)' + _object(_object(_object())))
 
 
 def _key_and_null(found: re.Match[bytes]) -> bytes:
