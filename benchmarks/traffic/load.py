@@ -165,7 +165,7 @@ class Load:
         calls, following = Calls(), cycle(self.requests)
         loop = asyncio.get_running_loop()
         over = loop.create_future()
-        due = deque(_arrivals(rate, seconds, seed))
+        due = deque(_arrivals(rate, seconds, seed)) or deque([0.0])
         expected = len(due)
         waiting: deque[float] = deque()
         timer = Timer()

@@ -108,7 +108,11 @@ class Upstream:
         raise UpstreamError(status, message, detail=said[:500].decode(errors="replace"), body=said)
 
     async def _post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Response:
-        address, head = _way(target.url, endpoint)
+        try:
+            address, head = _way(target.url, endpoint)
+        except ValueError as error:
+            message = f"the engine of {target.release!r} cannot be reached"
+            raise UpstreamError(503, message, detail=error) from error
         request = head % (call_id.encode(), len(body)) + body
         fresh = False
         while True:
