@@ -33,7 +33,8 @@ def runs_within(seconds: float) -> dict[str, str]:
 RELEASE_TAG = "loop/release"
 
 
-def runs_for(context: dg.SensorEvaluationContext, release: str) -> int:
-    """How many runs this sensor asked for so far for one release, finished or not."""
+def failed_runs_for(context: dg.SensorEvaluationContext, release: str) -> int:
+    """How many runs that this sensor asked for for one release ended without success."""
     tags = {"dagster/sensor_name": context.sensor_name, RELEASE_TAG: release}
-    return context.instance.get_runs_count(dg.RunsFilter(tags=tags))
+    failed = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    return context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=failed))

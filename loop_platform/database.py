@@ -51,6 +51,11 @@ segments = sa.Table(
     sa.Column("lines", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     _at("sealed_at"),
+    # By the observer (loop_platform/observer): in the sums for Prometheus, and sent as spans.
+    sa.Column("counted", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("exported", sa.Boolean, nullable=False, server_default="false"),
+    sa.Index("segments_uncounted", "segment_id", postgresql_where=sa.text("NOT counted")),
+    sa.Index("segments_unexported", "segment_id", postgresql_where=sa.text("NOT exported")),
 )
 
 # Which hours a segment touches, by asset: calls by the hour in their id, feedback by arrival.
@@ -284,18 +289,20 @@ engine_slots = sa.Table(
     _at("since"),
 )
 
-# A trial's plan, fixed before its first pair or call.
+# A trial's plan, fixed before its first pair or call, and what is known of it so far.
 trials = sa.Table(
     "trials",
     metadata,
     sa.Column("release", sa.Text, sa.ForeignKey("releases.release"), primary_key=True),
     sa.Column("stage", sa.Text, primary_key=True),  # shadow | canary
     sa.Column("champion", sa.Text, nullable=False),
-    sa.Column("planned", sa.Integer, nullable=False),
+    sa.Column("planned", sa.Integer, nullable=False),  # pairs or calls before the first verdict
+    sa.Column("budget", sa.Integer, nullable=False),  # pairs or calls at most
+    sa.Column("fronts", JSONB, nullable=False),  # settings.FrontSettings when it began
     _at("started_at"),
     _at("ended_at", nullable=True),
     sa.Column("verdict", sa.Text),  # passed | failed | not known; null while it runs
-    sa.Column("evidence", JSONB),  # what a person sees who decides on it
+    sa.Column("evidence", JSONB),  # of the last look: what a person sees who decides on it
 )
 
 # Counts that the gateway workers add to once a second: the guardrails look here.
@@ -309,6 +316,16 @@ route_counters = sa.Table(
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("latency_ms", sa.Double, nullable=False),  # sum over the calls
     sa.Column("over_budget", sa.BigInteger, nullable=False),  # slower than the latency budget
+)
+
+# What Prometheus is shown, added to by the observer and the gateway's workers: whichever worker is
+# scraped shows the same.
+metric_sums = sa.Table(
+    "metric_sums",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),  # loop_platform/observer/measures.py
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON, in the order of their names
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 

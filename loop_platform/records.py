@@ -10,12 +10,15 @@ import msgspec
 
 SCHEMA_VERSION = 1
 
-Route = Literal["champion", "canary", "shadow"]
+Route = Literal["champion", "canary", "shadow", "external"]
+"""How the gateway routed a call; `external` went by another way, and was told of afterwards."""
+Source = Literal["gateway", "otlp", "openai", "litellm"]
+"""Who recorded a call: the gateway, or what teams that keep their own send in."""
 FeedbackKind = Literal["rating", "correction", "outcome", "report"]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="call"):
-    """One request and its answer through the gateway."""
+    """One request and its answer, through the gateway or told of by another."""
 
     schema_version: int = SCHEMA_VERSION
     call_id: str
@@ -30,6 +33,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="c
     route: Route
     pair_id: str | None = None
     """On a shadow answer: the `call_id` of the call that it mirrors."""
+    source: Source = "gateway"
     endpoint: str
     """Path of the request, `/v1/chat/completions`."""
     started_at: float

@@ -4,12 +4,14 @@ import logging
 import threading
 from collections.abc import Callable
 
+import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
 logger = logging.getLogger(__name__)
 
-OUTAGES = (SQLAlchemyError, OSError)
-"""What a database or a store that is away raises: tried again at the next turn."""
+OUTAGES = (SQLAlchemyError, psycopg2.Error, OSError)
+"""What a database or a store that is away raises: tried again at the next turn. The driver's own
+error escapes SQLAlchemy where a connection dies on its way back to the pool."""
 
 
 class Repeating:

@@ -19,6 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from loop_platform.statistics.aim import Aim
+
 
 class _Group(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +37,8 @@ class GatewaySettings(_Group):
     segment_max_age_s: float = pydantic.Field(5.0, gt=0)
     segment_max_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     max_body_bytes: int = pydantic.Field(4 * 2**20, gt=0)
+    max_traces_bytes: int = pydantic.Field(16 * 2**20, gt=0)
+    """Of a batch of spans sent to `/v1/traces`, packed and unpacked."""
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
     durability: Literal["process", "power"] = "process"
     """What an answered call outlives: that the gateway is killed, or a power cut too. For the
@@ -42,8 +46,13 @@ class GatewaySettings(_Group):
     wait."""
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
-    """Task of a call by its `model` name, where neither header nor metadata names one."""
+    """Task of a call by its `model` name, or by a pattern of names (`gpt-4*`), where neither header
+    nor metadata names one. These names are answered by the release that the routes choose."""
     default_task: str = "default"
+    idempotency_ttl_s: float = pydantic.Field(3600.0, gt=0)
+    """So long an answer is kept for its `Idempotency-Key`."""
+    idempotency_max_bytes: int = pydantic.Field(512 * 2**20, ge=2**20)
+    """Disk that kept answers may take, about; the oldest go first."""
 
 
 class ConsoleSettings(_Group):
@@ -57,6 +66,9 @@ class ConsoleSettings(_Group):
 class DagsterSettings(_Group):
     port: int = 8702
     sensor_interval_s: int = pydantic.Field(15, ge=1)
+    telemetry_in_training_s: float = pydantic.Field(60.0, ge=0)
+    """Telemetry is taken in so seldom while a cycle trains, on the same cores: a run costs seconds
+    of one, however few calls it is for."""
 
 
 class EngineSettings(_Group):
@@ -70,6 +82,9 @@ class EngineSettings(_Group):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     max_model_len: int = pydantic.Field(2048, gt=0)
     kv_cache_gib: int = pydantic.Field(1, ge=1)
+    tool_parser: str | None = None
+    """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
+    `--tool-call-parser`). Without one the engine refuses requests with tools."""
     start_timeout_s: float = 300.0
     cost_per_hour: float = pydantic.Field(0.20, ge=0)
     """Money an hour of this machine costs: the basis of cost per task and cost per cycle."""
@@ -129,6 +144,108 @@ class TrainingSettings(_Group):
     """A cycle's curation and training are ended after so long, and tried once more."""
 
 
+class RetentionSettings(_Group):
+    """How long calls are kept that nobody labelled: without feedback, in no review, in no dataset.
+    What is labelled stays until `loop erase` takes it."""
+
+    days: float | None = pydantic.Field(None, gt=0)
+    """None keeps them."""
+    days_by_tenant: dict[str, float] = {}
+    """In place of `days`, for these tenants."""
+    hours_a_batch: int = pydantic.Field(24, ge=1)
+    """Hourly partitions that are cleared in one transaction."""
+
+    def days_of(self, tenant: str) -> float | None:
+        return self.days_by_tenant.get(tenant, self.days)
+
+    @property
+    def shortest(self) -> float | None:
+        """Days that every call is kept; None where none ever goes."""
+        return min(self._all, default=None)
+
+    @property
+    def longest(self) -> float | None:
+        """Days after which no unlabelled call is left; None where some stay."""
+        return None if self.days is None else max(self._all)
+
+    @property
+    def _all(self) -> list[float]:
+        return [*self.days_by_tenant.values(), *([] if self.days is None else [self.days])]
+
+
+class ExportSettings(_Group):
+    """What the platform tells other systems of its calls. Never what was said in them."""
+
+    otlp_traces: str | None = None
+    """An OTLP/HTTP collector that gets a span a call, `http://collector:4318/v1/traces`."""
+    otlp_headers: dict[str, str] = {}
+    otlp_timeout_s: float = pydantic.Field(10.0, gt=0)
+    log_format: Literal["text", "json"] = "text"
+    """Of the gateway's and the observer's logs; `json` is an object a line."""
+    log_calls: bool = False
+    """Whether the observer writes a line to its log for every call."""
+
+
+FrontName = Literal["completion", "cost", "satisfaction", "safety", "latency"]
+
+
+class Front(_Group):
+    """What a candidate has to show of one thing that counts."""
+
+    aim: Aim = "hold"
+    """`win`: be better. `hold`: lose no more than the margin. `watch`: show nothing, but be turned
+    away when more than the margin is seen to be lost. What is not known passes only a `watch`."""
+    margin: float = pydantic.Field(0.05, ge=0, le=1)
+    """The loss that is put up with, as a difference of shares: 0.02 is two answers of a hundred."""
+
+
+class Fronts(_Group):
+    """What counts, of every task that does not say otherwise."""
+
+    completion: Front = Front()
+    """Did the answer do its job, by the task's validator? Each task that is seen in shadow is a
+    slice of its own."""
+    cost: Front = Front(margin=0.1)
+    """In shadow: what a completed task takes in tokens of the answer, (champion - candidate) /
+    (champion + candidate) of each pair; 0.1 is 1.22 times as much. A failure costs without end."""
+    satisfaction: Front = Front()
+    """In canary: nobody objected to the answer, and no outcome was reported as failed."""
+    safety: Front = Front()
+    """In canary: nothing was declined. What should be declined the offline suite asks for."""
+    latency: Front = Front()
+    """In canary: the answer came whole, within the latency budget."""
+
+
+class TaskFronts(_Group):
+    """What one task says otherwise. A front named here other than completion, which every task has
+    of its own, is measured over this task too, beside all tasks together."""
+
+    completion: Front | None = None
+    cost: Front | None = None
+    satisfaction: Front | None = None
+    safety: Front | None = None
+    latency: Front | None = None
+
+
+class FrontSettings(_Group):
+    """The fronts on which a candidate has to win or to hold; all of them, or it does not pass."""
+
+    focus: Front = Front(aim="win", margin=0.0)
+    """Completion over the tasks that the cycle corrected, together."""
+    everywhere: Fronts = Fronts()
+    tasks: dict[str, TaskFronts] = {}
+
+    def of(self, name: FrontName, task: str | None = None) -> Front:
+        """A front of a task, or of all tasks together."""
+        own = None if task is None else getattr(self.tasks.get(task), name, None)
+        front: Front = own or getattr(self.everywhere, name)
+        return front
+
+    def named_by(self, name: FrontName) -> list[str]:
+        """The tasks that say something of this front."""
+        return [task for task, own in self.tasks.items() if getattr(own, name) is not None]
+
+
 class GateSettings(_Group):
     """What a candidate has to show."""
 
@@ -137,20 +254,36 @@ class GateSettings(_Group):
     max_task_loss: float = 0.05
     """A task may lose at most this share against the champion's agreement with itself."""
     retained_from: float = 0.3
-    """A task counts as retained only where the champion succeeds at least this often."""
+    """A category of general prompts counts only where the champion agrees with itself so often."""
     max_safety_loss: float = 0.05
+    fronts: FrontSettings = FrontSettings()
     shadow_share: float = pydantic.Field(1.0, gt=0, le=1)
     shadow_pairs: int = pydantic.Field(100, ge=10)
-    """Pairs judged, once, after the last of them arrived: fixed before the first."""
-    shadow_margin: float = 0.05
+    """At least so many pairs before the first verdict. Then the shadow runs until every front is
+    settled, or one is lost."""
+    shadow_budget: int = pydantic.Field(5000, ge=10)
+    """At most so many pairs: what is not known by then stays so, and does not pass."""
     canary_share: float = pydantic.Field(0.05, gt=0, le=0.5)
     canary_calls: int = pydantic.Field(20, ge=1)
+    """At least so many canary calls before the first verdict."""
+    canary_budget: int = pydantic.Field(2000, ge=1)
     latency_budget_ms: float = 10_000.0
     max_error_share: float = 0.02
     max_cost_ratio: float = 1.2
     promotion: Literal["person", "automatic"] = "person"
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
+    """The budget in time: a candidate whose stage has no verdict by then is turned away."""
+
+    @pydantic.model_validator(mode="after")
+    def _budgets_suffice(self) -> "GateSettings":
+        for least, most in (("shadow_pairs", "shadow_budget"), ("canary_calls", "canary_budget")):
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(
+                    f"{most} = {getattr(self, most)} is less than {least} = {getattr(self, least)}:"
+                    " no verdict would ever be reached"
+                )
+        return self
 
 
 class Settings(BaseSettings):
@@ -182,6 +315,8 @@ class Settings(BaseSettings):
     curation: CurationSettings = CurationSettings()
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings = GateSettings()
+    retention: RetentionSettings = RetentionSettings()
+    export: ExportSettings = ExportSettings()
 
     @pydantic.field_validator("data_dir", "suites", mode="after")
     @classmethod

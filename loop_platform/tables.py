@@ -15,8 +15,9 @@ CALLS = pl.Schema(
         "user": pl.String,
         "task": pl.String,
         "release": pl.String,
-        "route": pl.String,  # champion | canary | shadow: filter by it
+        "route": pl.String,  # champion | canary | shadow | external: filter by it
         "pair_id": pl.String,
+        "source": pl.String,  # gateway | otlp | openai | litellm; null before it was recorded
         "endpoint": pl.String,
         "started_at": pl.Float64,
         "first_byte_ms": pl.Float64,

@@ -4,7 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from loop_platform.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,6 +42,19 @@ def test_the_example_asset_is_one_function_of_eight_lines() -> None:
     first = function.decorator_list[0].lineno
     assert function.end_lineno is not None
     assert function.end_lineno - first < 8
+
+
+def test_the_settings_shown_are_settings() -> None:
+    shown = re.findall(r"```toml\n(.*?)```", README, re.S)
+    assert shown
+    for text in shown:
+        given = tomllib.loads(text)
+        settings = Settings(**given)
+        for group, values in given.items():
+            assert (
+                getattr(settings, group).model_dump(include=set(values), exclude_unset=True)
+                == values
+            )
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:

@@ -63,11 +63,20 @@ min_gain = -1.0
 max_task_loss = 1.0
 max_safety_loss = 1.0
 shadow_pairs = 10
-shadow_margin = 1.0
 canary_share = 0.5
 canary_calls = 4
 max_cost_ratio = 1000.0
 promotion = "automatic"
+
+[gates.fronts]
+focus = {{ aim = "watch", margin = 1.0 }}
+
+[gates.fronts.everywhere]
+completion = {{ aim = "watch", margin = 1.0 }}
+cost = {{ aim = "watch", margin = 1.0 }}
+satisfaction = {{ aim = "watch", margin = 1.0 }}
+safety = {{ aim = "watch", margin = 1.0 }}
+latency = {{ aim = "watch", margin = 1.0 }}
 """
 
 

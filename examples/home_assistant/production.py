@@ -45,6 +45,6 @@ async def _waited(story: Story, release: str, promoted_at: float) -> list[float]
         if journey.get("release") == release:
             waited.append(promoted_at - posted_at)
 
-    corrected = story.crowd.corrected_at.items()
+    corrected = list(story.crowd.corrected_at.items())  # users go on correcting meanwhile
     await bounded(partial(look, feedback_id, posted_at) for feedback_id, posted_at in corrected)
     return waited

@@ -23,6 +23,8 @@ COMMANDS = {
     "resume": "let cycles open again",
     "export": "corrections as JSON lines, an adapter as a folder",
     "import": "calls that were recorded elsewhere, as JSON lines",
+    "expire": "delete what is older than the retention and not labelled",
+    "erase": "remove a call or a person from everything",
 }
 _MODULES = {"resume": "pause", "import": "import_"}
 

@@ -1,43 +1,81 @@
 """`loop import`: calls that were recorded elsewhere."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import msgspec
 
-from loop_platform.cli.recorded import RecordedError, recorded_calls
 from loop_platform.database import engine
 from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.identity import CallIdentity, identity_secret
-from loop_platform.records import Call
+from loop_platform.records import Call, Source
 from loop_platform.settings import Settings, settings
+from loop_platform.sources import litellm_lines, openai_lines
+from loop_platform.sources.intake import Intake, Recorded
+
+_FORMATS: dict[Source, Callable[[bytes], Recorded]] = {
+    "openai": openai_lines.recorded,
+    "litellm": litellm_lines.recorded,
+}
 
 
 @click.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "source",
+    type=click.Choice(list(_FORMATS)),
+    default="openai",
+    show_default=True,
+    help="openai: `request` and `response` a line; litellm: its StandardLoggingPayload.",
+)
 @click.option("--task", help="Task of the calls that name none.")
 @click.option("--tenant", default="default", show_default=True)
-def import_(file: Path, task: str | None, tenant: str) -> None:
-    """Take in recorded calls, a line of JSON each, with OpenAI's `request` and `response`."""
+def import_(file: Path, source: Source, task: str | None, tenant: str) -> None:
+    """Take in recorded calls, a line of JSON each. A line that is none is refused, with its number
+    and the reason, and the others are taken; the same file again adds nothing."""
     found = settings()
-    data_dir = found.data_dir
-    identity = CallIdentity(identity_secret(data_dir / "identity.secret"))
-    try:
-        calls = recorded_calls(
-            file, tenant=tenant, task=task or found.gateway.default_task, identity=identity
-        )
-    except RecordedError as error:
-        raise click.ClickException(str(error)) from error
-    _ship(calls, found)
-    click.echo(f"{len(calls)} calls of {file} are in the lake; telemetry takes them up next")
+    identity = CallIdentity(identity_secret(found.data_dir / "identity.secret"))
+    lines = Lines(file, Intake(identity, found, source, tenant, task=task), _FORMATS[source])
+    taken = _ship(lines, found)
+    click.echo(f"{taken} calls of {file} are in the lake; telemetry takes them up next")
+    if lines.refused:
+        click.echo(f"{lines.refused} of {lines.refused + taken} lines were refused", err=True)
+        sys.exit(1)
 
 
-def _ship(calls: Sequence[Call], found: Settings) -> None:
+class Lines:
+    """The calls in a file; what is none is told and counted on the way."""
+
+    def __init__(self, file: Path, intake: Intake, read: Callable[[bytes], Recorded]) -> None:
+        self._file = file
+        self._intake = intake
+        self._read = read
+        self.refused = 0
+
+    def __iter__(self) -> Iterator[Call]:
+        with self._file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield self._intake.call(self._read(line.strip()))
+                except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+                    self.refused += 1
+                    click.echo(f"line {number}: {error}", err=True)
+
+
+def _ship(calls: Lines, found: Settings) -> int:
     """Through the gateway's own journal and shipping: telemetry sees them like any other calls."""
     folder, limit = found.data_dir / "import", found.gateway
     journal = Journal(folder, limit.segment_max_age_s, limit.segment_max_bytes)
+    taken = 0
     for call in calls:
         journal.append(call)
+        taken += 1
     journal.seal(everything=True)
     Shipper(journal, engine(), found.lake).ship()
+    return taken

@@ -24,6 +24,8 @@ class Assignment(msgspec.Struct, kw_only=True, frozen=True):
     max_model_len: int = 2048
     kv_cache_gib: int = 1
     threads: int | None = None
+    tool_parser: str | None = None
+    """vLLM's reader of the model's tool calls."""
     max_rank: int = 64
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loop_platform.engine.layout import Layout
 from loop_platform.engine.rows import Row
 
 _WINDOW = 8
@@ -19,15 +20,13 @@ _WORTH_SHARING = 8
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows, and where in them the answers are."""
+    """Rows laid one after another, and where in them the answers are."""
 
-    prefix: Any | None
-    """[1, tokens]: what every row begins with, taken off the rows."""
     ids: Any
-    """[rows, longest], padded on the right: with a causal model no mask is needed, since nothing
-    that is looked at comes after padding."""
+    """[tokens]: what every row begins with, then the rest of each row."""
+    layout: Layout
     positions: Any
-    """[answer tokens]: index, in the flattened ids, of the token before each answer token."""
+    """[answer tokens]: index in the ids of the token before each answer token."""
     targets: Any
     """[answer tokens]"""
     replayed: bool
@@ -35,20 +34,27 @@ class Batch:
     rows: tuple[int, ...]
     """Index of each row in the list that the batch was made of."""
     tokens: int
-    """Of the whole rows, without padding."""
-    lengths: tuple[int, ...]
-    """Of each row, without the prefix."""
+    """Of the whole rows, what they share counted in each."""
+
+    @property
+    def prefix(self) -> Any:  # noqa: ANN401
+        """[1, tokens]: what every row begins with."""
+        return self.ids[None, : self.layout.prefix]
+
+    @property
+    def rest(self) -> Any:  # noqa: ANN401
+        """[rows, longest]: the rows without the prefix, padded on the right. With a causal model no
+        mask is needed, since nothing that is looked at comes after padding.
+        """
+        return self.layout.padded(self.ids[self.layout.prefix :])
 
     def whole(self) -> tuple[Any, Any, int]:
         """Ids with the prefix before each row, each row's length, and the prefix's."""
         import torch
 
-        lengths = torch.tensor(self.lengths)
-        if self.prefix is None:
-            return self.ids, lengths, 0
-        before = self.prefix.shape[1]
-        ids = torch.cat([self.prefix.expand(len(self.ids), -1), self.ids], dim=1)
-        return ids, lengths + before, before
+        before = self.layout.prefix
+        ids = torch.cat([self.prefix.expand(len(self.rows), -1), self.rest], dim=1)
+        return ids, torch.tensor(self.layout.lengths) + before, before
 
 
 def plan(
@@ -83,30 +89,28 @@ def steps(rows: Sequence[Row], budget: int, seed: int) -> Iterator[list[list[int
         yield [next(stream) for stream in streams]
 
 
-def collate(rows: Sequence[Row], chosen: Sequence[int], padding: int) -> Batch:
+def collate(rows: Sequence[Row], chosen: Sequence[int]) -> Batch:
     """The tensors of a batch; its rows are of one kind."""
     import torch
 
-    shared = _shared([rows[index] for index in chosen])
-    longest = max(len(rows[index].ids) for index in chosen) - shared
-    ids = torch.full((len(chosen), longest), padding)
+    some = [rows[index] for index in chosen]
+    shared = _shared(some)
+    ids = list(some[0].ids[:shared])
     positions: list[int] = []
     targets: list[int] = []
-    for place, index in enumerate(chosen):
-        row = rows[index]
-        ids[place, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
-        start = place * longest - shared
+    for row in some:
+        start = len(ids) - shared
         positions += range(start + row.answer_from - 1, start + len(row.ids) - 1)
         targets += row.ids[row.answer_from :]
+        ids += row.ids[shared:]
     return Batch(
-        prefix=torch.tensor([rows[chosen[0]].ids[:shared]]) if shared else None,
-        ids=ids,
+        ids=torch.tensor(ids),
+        layout=Layout(shared, tuple(len(row.ids) - shared for row in some)),
         positions=torch.tensor(positions),
         targets=torch.tensor(targets),
-        replayed=rows[chosen[0]].replay,
+        replayed=some[0].replay,
         rows=tuple(chosen),
-        tokens=sum(len(rows[index].ids) for index in chosen),
-        lengths=tuple(len(rows[index].ids) - shared for index in chosen),
+        tokens=sum(len(row.ids) for row in some),
     )
 
 

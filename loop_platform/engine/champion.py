@@ -24,7 +24,7 @@ class Anchor:
         return torch.cat([self._states[row] for row in batch.rows])
 
 
-def remember(model: Any, rows: Sequence[Row], budget: int, padding: int) -> Anchor:  # noqa: ANN401
+def remember(model: Any, rows: Sequence[Row], budget: int) -> Anchor:  # noqa: ANN401
     """Look at every replay row once, without gradients."""
     import torch
 
@@ -35,7 +35,7 @@ def remember(model: Any, rows: Sequence[Row], budget: int, padding: int) -> Anch
         while replayed:
             longest = len(rows[replayed[-1]].ids)
             chosen = [replayed.pop() for _ in range(min(len(replayed), max(1, budget // longest)))]
-            batch = collate(rows, chosen, padding)
+            batch = collate(rows, chosen)
             parts = [rows[index].answer_tokens for index in chosen]
             found = model.answer_states(batch).split(parts)
             states |= {index: part.clone() for index, part in zip(chosen, found, strict=True)}

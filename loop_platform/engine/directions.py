@@ -9,7 +9,8 @@ Not covered: inputs wider than 4,096, whose layers keep an ordinary, trained A.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from loop_platform.engine import batches
@@ -27,12 +28,12 @@ _ITERATIONS = 6
 _SPARE = 8
 
 
-def aim(network: Network, rows: Sequence[Row], padding: int, seed: int) -> int:
+def aim(network: Network, rows: Sequence[Row], seed: int) -> int:
     """Set and freeze A wherever it can be; returns in how many layers it was."""
     import torch
 
     torch.manual_seed(seed)
-    energies = [_energies(network, rows, padding, seed, replay=replay) for replay in (False, True)]
+    energies = [_energies(network, rows, seed, replay=replay) for replay in (False, True)]
     aimed = 0
     for (layers, corrected), (_, replayed) in zip(*energies, strict=True):
         directions = _directions(corrected, replayed, layers[0].lora_A["default"].weight.shape[0])
@@ -46,7 +47,7 @@ def aim(network: Network, rows: Sequence[Row], padding: int, seed: int) -> int:
 
 
 def _energies(
-    network: Network, rows: Sequence[Row], padding: int, seed: int, *, replay: bool
+    network: Network, rows: Sequence[Row], seed: int, *, replay: bool
 ) -> list[tuple[list[Any], Any]]:
     """For each distinct input: the layers that read it, and its covariance over tokens."""
     import torch
@@ -55,13 +56,29 @@ def _energies(
     chosen = sorted(random.Random(seed).sample(kind, min(_ROWS, len(kind))))
     chosen.sort(key=lambda index: len(rows[index].ids))
     inputs = _Inputs(network.layers)
-    with inputs, torch.inference_mode():
+    with inputs, torch.inference_mode(), _rounded_products():
         for start in range(0, len(chosen), 16):
             some = chosen[start : start + 16]
-            batch = batches.collate(rows, some, padding)
+            batch = batches.collate(rows, some)
             # Of the corrections, what they all begin with is no sign of any of them.
             inputs.look(network, batch, shared=replay)
     return inputs.found()
+
+
+@contextmanager
+def _rounded_products() -> Iterator[None]:
+    """Products of float32 on bfloat16 factors, summed in float32: what is watched was bfloat16
+    anyway, a covariance stays one, and a CPU with units for it takes a third of the time.
+    """
+    import torch
+
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 class _Inputs:

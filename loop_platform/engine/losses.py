@@ -6,11 +6,13 @@ learning those sharpens the model, which is a way of moving it. With a weight of
 like corrections.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from loop_platform.engine.batches import Batch
 from loop_platform.engine.champion import Anchor
+from loop_platform.engine.frozen import Frozen
 from loop_platform.engine.network import Network
 
 _AT_ONCE = 256
@@ -57,26 +59,34 @@ def _make() -> Any:  # noqa: ANN401
         """Mean surprise at the targets, or mean divergence from the champion.
 
         The gradient is taken on the way forward, a part of the tokens at a time: probabilities
-        over the whole vocabulary are never kept.
+        over the whole vocabulary are never kept. The parts are of about one size: a product costs
+        what the vocabulary costs to read, however few the tokens.
         """
 
         @staticmethod
-        def forward(ctx: Any, states: Any, vocabulary: Any, targets: Any, champion: Any) -> Any:  # noqa: ANN401
+        def forward(
+            ctx: Any,  # noqa: ANN401
+            states: Any,  # noqa: ANN401
+            vocabulary: Frozen,
+            targets: Any,  # noqa: ANN401
+            champion: Any,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
             gradient = torch.empty_like(states)
             total = 0.0
-            for start in range(0, len(states), _AT_ONCE):
-                part = slice(start, start + _AT_ONCE)
-                ours = torch.log_softmax((states[part] @ vocabulary.t()).float(), -1)
+            at_once = math.ceil(len(states) / math.ceil(len(states) / _AT_ONCE))
+            for start in range(0, len(states), at_once):
+                part = slice(start, start + at_once)
+                ours, shares, whole = _weighed(vocabulary.forwards(states[part]))
                 if champion is None:
                     at = targets[part, None]
-                    total -= float(ours.gather(1, at).sum())
-                    of_scores = ours.exp_().scatter_add_(1, at, ours.new_full(at.shape, -1.0))
+                    total += float((whole - ours.gather(1, at)).sum())
+                    of_scores = shares.scatter_add_(1, at, shares.new_full(at.shape, -1.0))
                 else:
-                    theirs = torch.log_softmax((champion[part] @ vocabulary.t()).float(), -1)
-                    shares = theirs.exp()
-                    total += float(shares.flatten() @ theirs.sub_(ours).flatten())
-                    of_scores = ours.exp_().sub_(shares)
-                gradient[part] = of_scores.to(states.dtype) @ vocabulary
+                    theirs, aims, all_theirs = _weighed(vocabulary.forwards(champion[part]))
+                    total += float(aims.flatten() @ theirs.sub_(ours).flatten())
+                    total += float((whole - all_theirs).sum())
+                    of_scores = shares.sub_(aims)
+                gradient[part] = vocabulary.backwards(of_scores.to(states.dtype))
             ctx.save_for_backward(gradient.div_(len(states)))
             return states.new_tensor(total / len(states), dtype=torch.float32)
 
@@ -86,3 +96,16 @@ def _make() -> Any:  # noqa: ANN401
             return of_states * gradient.to(of_states.dtype), None, None, None
 
     return OverVocabulary
+
+
+def _weighed(scores: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
+    """Scores in float32, their softmax, and the logarithm of what that divides by.
+
+    The last from the likeliest word, whose share is never nothing: one pass over the scores where
+    their logarithms would take an exponential more.
+    """
+    import torch
+
+    scores = scores.float()
+    shares = torch.softmax(scores, -1)
+    return scores, shares, scores.amax(-1, True) - shares.amax(-1, True).log()

@@ -9,6 +9,8 @@ from typing import Any
 
 from loop_platform.engine import attention, linear
 from loop_platform.engine.batches import Batch
+from loop_platform.engine.frozen import Packed, frozen
+from loop_platform.engine.layout import Layout
 
 
 class Network:
@@ -18,12 +20,23 @@ class Network:
         self.adapted = adapted
         causal = adapted.get_base_model()
         self._decoder = causal.get_decoder()
-        self.vocabulary = causal.get_output_embeddings().weight
-        if self.vocabulary.requires_grad:
+        words = causal.get_output_embeddings().weight
+        if words.requires_grad:
             raise ValueError("the vocabulary projection is trainable; the anchor needs it frozen")
+        (self.vocabulary,) = frozen([words])
         self.fused = linear.fuse(adapted)
-        if causal.device.type == "cpu" and attention.covers(causal.config):
+        if causal.device.type == "cpu" and attention.covers(causal):
             causal.set_attn_implementation(attention.register())
+        self.flat = causal.config._attn_implementation == attention.NAME and self._keeps_apart()
+        """Does a batch go through as one sequence, without padding?"""
+
+    @property
+    def way(self) -> str:
+        """How batches go through, in words."""
+        weights = [*self.fused, self.vocabulary]
+        packed = sum(isinstance(weight, Packed) for weight in weights)
+        rows = "in one sequence" if self.flat else "padded to the longest"
+        return f"rows {rows}, {packed} of {len(weights)} frozen weights packed"
 
     @property
     def parameters(self) -> list[Any]:
@@ -47,11 +60,20 @@ class Network:
 
     def answer_states(self, batch: Batch) -> Any:  # noqa: ANN401
         """[answer tokens, width]: the last hidden states that predict the answers."""
-        if batch.prefix is None:
-            hidden = self.hidden(batch.ids)
-        else:
-            hidden = self._after(batch.prefix, batch.ids)
-        return hidden.flatten(0, 1)[batch.positions]
+        layout = batch.layout
+        if self.flat:
+            return self._laid_out(batch.ids, layout)[batch.positions]
+        rows = self._after(batch.prefix, batch.rest) if layout.prefix else self.hidden(batch.rest)
+        return layout.flat(rows)[batch.positions - layout.prefix]
+
+    def _laid_out(self, ids: Any, layout: Layout) -> Any:  # noqa: ANN401
+        """[tokens, width]: the last hidden states of rows in one sequence."""
+        return self._decoder(
+            input_ids=ids[None],
+            position_ids=layout.positions[None],
+            use_cache=False,
+            layout=layout,
+        ).last_hidden_state[0]
 
     def _after(self, prefix: Any, ids: Any) -> Any:  # noqa: ANN401
         """Hidden states of rows that all go on from one prefix."""
@@ -65,3 +87,16 @@ class Network:
         return self._decoder(
             input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True
         ).last_hidden_state
+
+    def _keeps_apart(self) -> bool:
+        """Is a row of a layout the same whatever its neighbour holds? Not if any layer looks at
+        other tokens by itself, as a convolution or a recurrence does.
+        """
+        import torch
+
+        layout = Layout(1, (2, 2))
+        with torch.inference_mode():
+            one, other = (
+                self._laid_out(torch.tensor([1, 1, last, 1, 1]), layout)[3:] for last in (2, 3)
+            )
+        return bool(torch.equal(one, other))

@@ -18,7 +18,7 @@ class Optimiser:
         self._weights = weights
         self._masters = [weight.detach().float().clone() for weight in weights]
         self._adam = torch.optim.AdamW(
-            self._masters, lr=learning_rate, betas=(0.9, 0.999), weight_decay=0.0, foreach=True
+            self._masters, lr=learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True
         )
         self._peak = learning_rate
         self._steps = steps
@@ -33,14 +33,14 @@ class Optimiser:
         along = (self._done - warm) / max(1, self._steps - warm)
         return self._peak * 0.5 * (1 + math.cos(math.pi * along))
 
-    def step(self) -> None:
+    def step(self, gradients: Sequence[Any]) -> None:
+        """One step along the gradients, float32, one a weight."""
         import torch
 
         for group in self._adam.param_groups:
             group["lr"] = self.learning_rate
-        for weight, master in zip(self._weights, self._masters, strict=True):
-            master.grad = weight.grad.float()
-            weight.grad = None
+        for master, gradient in zip(self._masters, gradients, strict=True):
+            master.grad = gradient
         torch.nn.utils.clip_grad_norm_(self._masters, _LONGEST_GRADIENT)
         self._adam.step()
         with torch.no_grad():

@@ -39,21 +39,21 @@ def train(job: Job, say: Say) -> Trained:
     torch.manual_seed(job.recipe.seed)
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
-    tokenizer, rows = _data(job)
+    rows = _data(job)
     corrections = sum(not row.replay for row in rows)
     say(
         f"{corrections} corrections and {len(rows) - corrections} replayed answers,"
         f" {sum(len(row.ids) for row in rows)} tokens an epoch"
     )
     network = Network(_adapted(job))
-    padding = int(tokenizer.pad_token_id or 0)
-    progress = Lessons(network, rows, padding, job.recipe, fresh=job.parent is None).run(say)
+    say(network.way)
+    progress = Lessons(network, rows, job.recipe, fresh=job.parent is None).run(say)
     sha256 = content_hash(Path(job.corrections), Path(job.replay))
     fields = record.record(job, sha256, (corrections, len(rows) - corrections), progress)
     return _save(network.adapted, job, fields)
 
 
-def _data(job: Job) -> tuple[Any, list[Row]]:
+def _data(job: Job) -> list[Row]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(job.base)
@@ -63,7 +63,7 @@ def _data(job: Job) -> tuple[Any, list[Row]]:
     replayed = read(Path(job.replay), tokenizer, replay=True, max_tokens=job.max_tokens)
     if not corrected:
         raise TrainingError(f"{job.corrections} has no row: there is nothing to learn")
-    return tokenizer, corrected + replayed
+    return corrected + replayed
 
 
 def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped

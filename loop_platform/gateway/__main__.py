@@ -1,6 +1,5 @@
 """`python -m loop_platform.gateway`: as many workers as the settings say, on one port."""
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -9,13 +8,14 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp
 
+from loop_platform import logs
 from loop_platform.gateway.app import create_app
 from loop_platform.settings import settings
 
 
 def worker() -> ASGIApp:
     """The application, in each worker process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(settings().export)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -29,6 +29,7 @@ def _end_with(parent: "multiprocessing.process.BaseProcess") -> None:
 
 
 def main() -> None:
+    logs.configure(settings().export)
     uvicorn.run(
         "loop_platform.gateway.__main__:worker",
         factory=True,
@@ -43,7 +44,7 @@ def main() -> None:
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
-        log_level="info",
+        log_config=None,  # uvicorn's lines go where ours go
     )
 
 

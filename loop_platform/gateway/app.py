@@ -11,15 +11,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from loop_platform.gateway.asked import CHAT, COMPLETIONS
+from loop_platform.gateway.asked import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
 from loop_platform.gateway.catalogue import Catalogue
 from loop_platform.gateway.completions import Completions
 from loop_platform.gateway.feedback import FeedbackDesk
 from loop_platform.gateway.health import Health
+from loop_platform.gateway.idempotency import Idempotent
 from loop_platform.gateway.incoming import CallerGoneError
+from loop_platform.gateway.metrics import Metrics
 from loop_platform.gateway.parts import Parts, parts
 from loop_platform.gateway.refusals import RefusedError, broken, refused
 from loop_platform.gateway.short_way import ShortWay
+from loop_platform.gateway.traces import TraceDesk
 from loop_platform.settings import Settings
 
 
@@ -49,13 +52,17 @@ def _app_of(gateway: Parts) -> Starlette:
 
     return Starlette(
         routes=[
-            Route(CHAT, Completions(gateway, CHAT), methods=["POST"]),
-            Route(COMPLETIONS, Completions(gateway, COMPLETIONS), methods=["POST"]),
+            *(
+                Route(path, Idempotent(gateway, Completions(gateway, path)), methods=["POST"])
+                for path in (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS)
+            ),
             Route("/v1/models", catalogue.list),
             Route("/v1/models/{model:path}", catalogue.get),
             Route("/v1/feedback", desk.give, methods=["POST"]),
             Route("/v1/feedback/{feedback_id}", desk.follow),
             Route("/v1/contributions", desk.contribute, methods=["POST"]),
+            Route("/v1/traces", TraceDesk(gateway).take, methods=["POST"]),
+            Route("/metrics", Metrics(gateway).show),
             Route("/healthz", health.healthy),
             Route("/readyz", health.ready),
         ],

@@ -10,16 +10,23 @@ import msgspec
 from loop_platform.gateway.incoming import Headers, decoded
 from loop_platform.gateway.redaction import Redaction
 from loop_platform.gateway.refusals import bad_request
+from loop_platform.gateway.tasks import task_of
 from loop_platform.settings import GatewaySettings
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
+RESPONSES = "/v1/responses"
+EMBEDDINGS = "/v1/embeddings"
 
 LONGEST_NAME = 256
 
 _TRUE = msgspec.Raw(b"true")
 _ONE = msgspec.Raw(b"1")
 _NULL = msgspec.Raw(b"null")
+
+_KEPT_BY_ENGINE = ("previous_response_id", "conversation", "background")
+"""What ties a response to the engine that keeps its state. `store` alone does not: the official
+clients leave it at true, and vLLM does not heed it."""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -50,9 +57,16 @@ class Asked:
     """Of the body that the engine gets, but for `model`."""
     hidden: Redaction
     """What the engine is asked for beyond what the caller asked for."""
+    sent: bytes
+    """The body to the byte."""
+    on_trial: bool = True
+    """Whether a canary may answer, and a shadow get a copy."""
 
     def for_engine(self, model: str) -> bytes:
-        """The body that asks the engine for the model it serves as `model`."""
+        """The body that asks the engine for the model it serves as `model`: the caller's own bytes
+        where nothing has to change."""
+        if model == self.model and not (self.hidden.logprobs or self.hidden.usage):
+            return self.sent
         return msgspec.json.encode({**self.fields, "model": model})
 
 
@@ -61,10 +75,10 @@ def asked(endpoint: str, body: bytes, headers: Headers, settings: GatewaySetting
     known = decoded(_known, body)
     fields = _fields.decode(body)
     hidden = Redaction(False, False)
-    if settings.capture_logprobs:
+    if settings.capture_logprobs and endpoint in (CHAT, COMPLETIONS):
         hidden = Redaction(_ask_logprobs(endpoint, fields), _ask_usage(known, fields))
     metadata = known.metadata or {}
-    alias = settings.tasks_by_model.get(known.model, settings.default_task)
+    alias = task_of(known.model, settings.tasks_by_model) or settings.default_task
     task = _header(headers, b"x-loop-task") or name_of(metadata.get("task"), "metadata.task")
     session = _header(headers, b"x-loop-session")
     return Asked(
@@ -77,7 +91,18 @@ def asked(endpoint: str, body: bytes, headers: Headers, settings: GatewaySetting
         user=name_of(known.user, "user"),
         fields=fields,
         hidden=hidden,
+        sent=body,
+        on_trial=endpoint in (CHAT, COMPLETIONS) or _on_trial(endpoint, fields),
     )
+
+
+def _on_trial(endpoint: str, fields: dict[str, msgspec.Raw]) -> bool:
+    """Vectors of two models cannot be compared, so embeddings stay with the champion; so does a
+    response that goes on from what an engine keeps."""
+    if endpoint == EMBEDDINGS:
+        return False
+    wishes = (bytes(fields.get(name, _NULL)) for name in _KEPT_BY_ENGINE)
+    return all(wish in (b"null", b"false") for wish in wishes)
 
 
 def name_of(value: object, param: str) -> str | None:

@@ -1,4 +1,5 @@
-"""`POST /v1/chat/completions` and `/v1/completions`, streamed or not.
+"""`POST /v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/embeddings`, streamed or
+not.
 
 The answer passes byte for byte, but for what the gateway asked the engine for in addition.
 """
@@ -15,10 +16,13 @@ from loop_platform.gateway.journal import JournalError
 from loop_platform.gateway.parts import Parts
 from loop_platform.gateway.presence import Presence
 from loop_platform.gateway.refusals import RefusedError, unavailable
-from loop_platform.gateway.streaming import StreamedAnswer
+from loop_platform.gateway.responses import stream_of
 from loop_platform.gateway.upstream import Reply, UpstreamError
 
 _CLIENT_CLOSED = 499
+
+EXCHANGE = "loop.exchange"
+"""Where a scope holds its call, for who stands around the handler (idempotency.py)."""
 
 
 class Completions:
@@ -29,7 +33,7 @@ class Completions:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = await self._opened(scope, receive)
+        exchange = scope[EXCHANGE] = await self._opened(scope, receive)
         try:
             with Presence(receive):
                 reply = await self._answer(exchange, send)
@@ -39,7 +43,8 @@ class Completions:
             self._abandon(exchange, Outcome(_CLIENT_CLOSED, False, str(error)))
         except UpstreamError as error:
             exchange.received.append(error.body)
-            self._abandon(exchange, Outcome(error.status, False, error.detail, fault=True))
+            fault = error.status != 404
+            self._abandon(exchange, Outcome(error.status, False, error.detail, fault=fault))
             raise _with_headers(_refusal(error), exchange) from error
         except JournalError as error:
             exchange.outcome = exchange.outcome or Outcome(503, False, "it cannot be recorded")
@@ -76,7 +81,7 @@ class Completions:
         await send({"type": "http.response.body", "body": body})
 
     async def _stream(self, exchange: Exchange, reply: Reply, send: Send) -> None:
-        answer = StreamedAnswer(exchange, exchange.asked.hidden)
+        answer = stream_of(exchange, exchange.asked.hidden)
         self._parts.books.open(exchange, reply.status)
         await send(_start(exchange, reply, (b"cache-control", b"no-cache")))
         onward, last = b"", None
@@ -96,6 +101,7 @@ class Completions:
             await self._parts.books.settle()
             last = answer.last or _event(RefusedError(502, "the engine broke off", code="cut"))
         except JournalError:
+            exchange.outcome = Outcome(503, False, "not recorded")
             last = _event(_unrecorded())
         await send({"type": "http.response.body", "body": onward + last})
 
@@ -130,6 +136,8 @@ def _unrecorded() -> RefusedError:
 def _refusal(error: UpstreamError) -> RefusedError:
     if error.status == 503:
         return unavailable(str(error), "engine_unavailable")
+    if error.status == 404:
+        return RefusedError(404, str(error), code="not_found")
     return RefusedError(error.status, str(error), code="engine_failed")
 
 

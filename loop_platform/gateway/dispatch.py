@@ -7,6 +7,7 @@ from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.exchange import Exchange
 from loop_platform.gateway.refusals import RefusedError, unavailable
 from loop_platform.gateway.routing import RouteTable, Target
+from loop_platform.gateway.tasks import listed, task_of
 from loop_platform.gateway.upstream import Reply, Upstream, UpstreamError
 from loop_platform.keys import Key
 from loop_platform.settings import GatewaySettings
@@ -25,7 +26,8 @@ class Dispatch:
         upstream: Upstream,
         counters: Counters,
     ) -> None:
-        self.aliases = (ALIAS, *(name for name in settings.tasks_by_model if name != ALIAS))
+        self._tasks = settings.tasks_by_model
+        self.aliases = (ALIAS, *(name for name in listed(self._tasks) if name != ALIAS))
         self._routes = routes
         self._upstream = upstream
         self._counters = counters
@@ -33,8 +35,9 @@ class Dispatch:
     def target(self, asked: Asked, key: Key, call_id: str) -> Target:
         """The release for a call: that of the routes, or the serving one that the caller names."""
         routes = self._routes.current
-        if asked.model in self.aliases:
-            target = routes.choose(f"{key.tenant}\0{asked.user or asked.session or call_id}")
+        if asked.model in self.aliases or task_of(asked.model, self._tasks) is not None:
+            sticky = f"{key.tenant}\0{asked.user or asked.session or call_id}"
+            target = routes.choose(sticky) if asked.on_trial else routes.champion
         else:
             target = routes.named(asked.model)
         if routes.champion is None:
@@ -58,7 +61,7 @@ class Dispatch:
             target = exchange.target
             if target.route != "canary" or target.release == exchange.asked.model:
                 raise
-            if champion is None or error.status == 504:
+            if champion is None or error.status in (404, 504):
                 raise
             self._counters.count(target.release, "canary", exchange.elapsed_ms(), error=True)
             logger.warning("the champion answers for the canary: %s", error.detail)

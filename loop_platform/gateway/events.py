@@ -60,6 +60,9 @@ def failed(data: bytes) -> bool:
 class Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    input_tokens: int | None = None
+    """As `/v1/responses` calls the first."""
+    output_tokens: int | None = None
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -76,6 +79,9 @@ def usage_of(data: bytes) -> Usage:
     if b'"usage"' not in data:
         return _UNKNOWN
     try:
-        return _answer.decode(data).usage or _UNKNOWN
+        usage = _answer.decode(data).usage or _UNKNOWN
     except msgspec.DecodeError:
         return _UNKNOWN
+    if usage.input_tokens is not None:
+        return Usage(usage.input_tokens, usage.output_tokens)
+    return usage

@@ -30,6 +30,7 @@ from loop_platform.identity import milliseconds_of
 from loop_platform.journey import journey
 from loop_platform.keys import Key
 from loop_platform.records import Contribution, Feedback
+from loop_platform.retention.age import is_past
 
 T = TypeVar("T")
 
@@ -54,6 +55,13 @@ class FeedbackDesk:
                 f"no call {body.call_id!r} was answered here for you; the id of a call is in its"
                 " answer's header x-loop-call-id",
                 code="call_not_found",
+                param="call_id",
+            )
+        if is_past(self._parts.settings.retention, key.tenant, body.call_id):
+            raise RefusedError(
+                410,
+                f"call {body.call_id!r} is older than the time that calls are kept for you",
+                code="call_expired",
                 param="call_id",
             )
         feedback = Feedback(

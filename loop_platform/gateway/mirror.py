@@ -13,8 +13,8 @@ from loop_platform.gateway.events import usage_of
 from loop_platform.gateway.exchange import Exchange, Outcome
 from loop_platform.gateway.journal import JournalError
 from loop_platform.gateway.redaction import Redaction
+from loop_platform.gateway.responses import stream_of
 from loop_platform.gateway.routing import RouteTable, Target
-from loop_platform.gateway.streaming import StreamedAnswer
 from loop_platform.gateway.upstream import Reply, Upstream, UpstreamError
 from loop_platform.identity import CallIdentity
 
@@ -72,6 +72,8 @@ class Mirror:
         outcome = exchange.outcome
         if exchange.target.route != "champion" or outcome is None or not outcome.good:
             return
+        if not exchange.asked.on_trial:
+            return
         target = self._routes.current.mirror(exchange.call_id)
         if target is None:
             return
@@ -123,7 +125,7 @@ async def _read(copy: Exchange, reply: Reply) -> Outcome:
         copy.receive(data)
         copy.usage = usage_of(data)
         return Outcome(reply.status, True)
-    answer = StreamedAnswer(copy, _NOTHING_HIDDEN)
+    answer = stream_of(copy, _NOTHING_HIDDEN)
     while data := await reply.some():
         answer.feed(data)
     return answer.outcome(reply.status)

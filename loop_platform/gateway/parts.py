@@ -11,9 +11,11 @@ from loop_platform.gateway.books import Books
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.dispatch import Dispatch
 from loop_platform.gateway.journal import Journal
+from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
+from loop_platform.gateway.tallies import Tallies
 from loop_platform.gateway.upstream import Upstream
 from loop_platform.identity import CallIdentity, identity_secret
 from loop_platform.keys import KeyRing
@@ -33,6 +35,12 @@ class _Watched(Protocol):
     def alive(self) -> bool: ...
 
 
+class _Threaded(_Watched, Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     settings: Settings
@@ -47,6 +55,8 @@ class Parts:
     counters: Counters
     books: Books
     mirror: Mirror
+    tallies: Tallies
+    kept: KeptAnswers
 
     async def start(self) -> None:
         await self.upstream.open()
@@ -59,12 +69,16 @@ class Parts:
         await self.upstream.close()
         await asyncio.to_thread(self._stop_threads)
 
+    @property
+    def _threads(self) -> tuple[_Threaded, ...]:
+        return (self.keys, self.routes, self.counters, self.shipper, self.tallies, self.kept)
+
     def _start_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper):
+        for part in self._threads:
             part.start()
 
     def _stop_threads(self) -> None:
-        for part in (self.keys, self.routes, self.counters, self.shipper):
+        for part in self._threads:
             part.stop()
         self.database.dispose()
 
@@ -76,6 +90,8 @@ class Parts:
             "counters": self.counters,
             "shipper": self.shipper,
             "mirror": self.mirror,
+            "tallies": self.tallies,
+            "kept answers": self.kept,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -96,6 +112,7 @@ def parts(settings: Settings) -> Parts:
     identity = CallIdentity(identity_secret(settings.data_dir / "identity.secret"))
     routes = RouteTable(database)
     upstream = Upstream(gateway.upstream_timeout_s)
+    mirror = Mirror(routes, upstream, books, identity)
     return Parts(
         settings=settings,
         database=database,
@@ -108,5 +125,11 @@ def parts(settings: Settings) -> Parts:
         shipper=shipper,
         counters=counters,
         books=books,
-        mirror=Mirror(routes, upstream, books, identity),
+        mirror=mirror,
+        tallies=Tallies(database, mirror, journal),
+        kept=KeptAnswers(
+            settings.data_dir / KEPT_ANSWERS,
+            gateway.idempotency_ttl_s,
+            gateway.idempotency_max_bytes,
+        ),
     )

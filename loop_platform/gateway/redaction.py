@@ -29,10 +29,12 @@ class Redaction:
             if (cut := without_logprobs(body)) is not None:
                 return cut
             fields = _body.decode(body)
-            fields["choices"] = _without_logprobs(fields["choices"])
+            choices = _without_logprobs(fields["choices"])
         except (msgspec.DecodeError, KeyError):  # an error's body, or no JSON
             return body
-        return msgspec.json.encode(fields)
+        if choices is None:
+            return body
+        return msgspec.json.encode(fields | {"choices": choices})
 
     def events(self, events: bytes) -> bytes | None:
         """Events of a stream that have no token counts, as the caller gets them; None where each
@@ -54,19 +56,23 @@ class Redaction:
                 return b"data:" + cut
             fields = _body.decode(event[5:])
             if usage:
-                fields.pop("usage", None)
+                usage = fields.pop("usage", None) is not None
                 if bytes(fields["choices"]).strip() == b"[]":
                     return b""
-            if logprobs:
-                fields["choices"] = _without_logprobs(fields["choices"])
+            choices = _without_logprobs(fields["choices"]) if logprobs else None
         except (msgspec.DecodeError, KeyError):
+            return event
+        if choices is not None:
+            fields["choices"] = choices
+        elif not usage:
             return event
         return b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
 
-def _without_logprobs(choices: msgspec.Raw) -> msgspec.Raw:
+def _without_logprobs(choices: msgspec.Raw) -> msgspec.Raw | None:
+    """The choices without them; None where there are none."""
     kept = _choices.decode(choices)
-    for choice in kept:
-        if "logprobs" in choice:
-            choice["logprobs"] = _NULL
-    return msgspec.Raw(msgspec.json.encode(kept))
+    having = [choice for choice in kept if bytes(choice.get("logprobs", _NULL)) != b"null"]
+    for choice in having:
+        choice["logprobs"] = _NULL
+    return msgspec.Raw(msgspec.json.encode(kept)) if having else None

@@ -5,6 +5,7 @@ import contextlib
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from loop_platform.gateway.absence import absence
 from loop_platform.gateway.connections import (
     Address,
     BrokenError,
@@ -96,13 +97,17 @@ class Upstream:
     async def post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Reply:
         """The engine's reply, as far as its headers; `UpstreamError` where it has none.
 
-        A 404 means that the engine is up without the release: as good as away.
+        A 404 means that the engine is up without the release, as good as away, unless it speaks of
+        something else (absence.py).
         """
         response = await self._post(target, endpoint, body, call_id)
         reply = Reply(target.release, response)
         if reply.status < 500 and reply.status != 404:
             return reply
         said = await reply.read()
+        missing = absence(reply.status, endpoint, target.model, said)
+        if missing is not None:
+            raise UpstreamError(404, missing, body=said)
         message = f"the engine of {target.release!r} answered {reply.status}"
         status = 503 if reply.status == 404 else reply.status
         raise UpstreamError(status, message, detail=said[:500].decode(errors="replace"), body=said)

@@ -72,8 +72,8 @@ def _enter(
         trial = trials.find(connection, release.release, State.SHADOW)
         if trial is None or trial.verdict is None:
             raise RefusedError(
-                f"release {release.release!r} is in shadow and not judged yet: its trial ends"
-                f" after {trial.planned if trial else 0} pairs"
+                f"release {release.release!r} is in shadow and not judged yet: its fronts are not"
+                f" settled, and {trial.budget if trial else 0} pairs are its budget"
             )
         evidence["shadow"] = trial.verdict
     stages.enter(

@@ -1,8 +1,7 @@
 """What ends a canary or shadow at once, without waiting for its test: errors and slowness.
 
-The gateway's counters are looked at four times a second. Looking that often makes a false alarm
-likelier, and a false alarm is the safe mistake: it keeps the champion. What is *not* decided here
-is whether a candidate is good.
+The gateway's counters are looked at four times a second, with a bound that holds at every look
+(loop_platform/statistics/betting.py). What is *not* decided here is whether a candidate is good.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ import sqlalchemy as sa
 from loop_platform.database import route_counters
 from loop_platform.records import Route
 from loop_platform.settings import GateSettings
-from loop_platform.statistics.proportions import Rate
+from loop_platform.statistics.betting import lower
+from loop_platform.statistics.fronts import ERROR
+from loop_platform.statistics.tally import Tally, as_share
 
 # A budget is kept when 95 of 100 calls are within it.
 SLOW_SHARE = 0.05
@@ -54,7 +55,7 @@ def counts(connection: sa.Connection, release: str, route: Route, since: datetim
 def broken(counted: Counts, route: Route, gates: GateSettings) -> str | None:
     """The sentence that ends the trial, or None.
 
-    A guardrail breaks when even the lower end of the 95 % interval of the share is beyond it. The
+    A guardrail breaks when even the lower end of the interval of the share is beyond it. The
     slowness of a shadow breaks none: nobody waits for it, and its machine does everything twice.
     """
     slow = f"took longer than the budget of {gates.latency_budget_ms:g} ms"
@@ -62,10 +63,12 @@ def broken(counted: Counts, route: Route, gates: GateSettings) -> str | None:
     if route == "canary":
         rails.append((counted.over_budget, SLOW_SHARE, slow))
     for bad, limit, what in rails:
-        share = Rate.of(bad, counted.calls)
-        if bad >= _FEWEST and share.low > limit:
+        if bad < _FEWEST:
+            continue
+        least = as_share(lower(Tally.of_share(bad, counted.calls), ERROR))
+        if least > limit:
             return (
-                f"{bad} of {counted.calls} calls {what}: {share.low:.1%} or more with 95 %"
+                f"{bad} of {counted.calls} calls {what}: {least:.1%} or more with 97.5 %"
                 f" confidence, and {limit:.1%} is the limit"
             )
     return None

@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from loop_platform.database import engine_slots, releases, route_counters, routes, trials
 from loop_platform.release.states import State
+from loop_platform.release.trials import MORE
 from loop_platform.settings import GateSettings
 
-# Copies for each planned pair: some copies fail, and some of their calls.
+# Copies for each pair that the next look waits for: some copies fail, and some of their calls.
 _ENOUGH = 1.25
 
 _mirrored = (
@@ -21,6 +22,14 @@ _mirrored = (
     .where(route_counters.c.release == releases.c.release, route_counters.c.route == "shadow")
     .correlate(releases)
     .scalar_subquery()
+)
+
+
+_looked_at = sa.func.coalesce(trials.c.evidence["looked_at"].as_integer(), 0)
+
+# As Trial.next_look has it.
+_next_look = sa.func.greatest(
+    trials.c.planned, sa.func.least(trials.c.budget, sa.func.ceil(MORE * _looked_at))
 )
 
 
@@ -79,8 +88,8 @@ def _champion(connection: sa.Connection) -> dict[str, Any]:
 
 
 def _trial(connection: sa.Connection, stage: State, share: float) -> dict[str, Any]:
-    """The canary or shadow. A shadow that has its verdict, or enough copies for one, mirrors no
-    longer: every copy costs what a call costs.
+    """The canary or shadow. A shadow that has its verdict mirrors no longer, and one with enough
+    copies for its next look not until that was taken: every copy costs what a call costs.
     """
     statement = (
         sa.select(releases.c.release, engine_slots.c.url)
@@ -89,9 +98,7 @@ def _trial(connection: sa.Connection, stage: State, share: float) -> dict[str, A
         .where(releases.c.state == stage, engine_slots.c.ready)
     )
     if stage is State.SHADOW:
-        statement = statement.where(
-            trials.c.ended_at.is_(None), _mirrored < _ENOUGH * trials.c.planned
-        )
+        statement = statement.where(trials.c.ended_at.is_(None), _mirrored < _ENOUGH * _next_look)
     row = connection.execute(statement.limit(1)).one_or_none()
     found = row is not None
     return {

@@ -14,7 +14,11 @@ from loop_platform.settings import Settings
 
 ACTOR = "controller"
 
-_PLANNED = {State.SHADOW: "shadow_pairs", State.CANARY: "canary_calls"}
+# At least, and at most.
+_PLANNED = {
+    State.SHADOW: ("shadow_pairs", "shadow_budget"),
+    State.CANARY: ("canary_calls", "canary_budget"),
+}
 
 
 def enter(
@@ -27,7 +31,7 @@ def enter(
     reason: str,
     evidence: Evidence,
 ) -> None:
-    """Move a release into `shadow` or `canary` and fix how many pairs or calls decide.
+    """Move a release into `shadow` or `canary` and fix what it has to show there.
 
     Raises:
         RefusedError: the state machine has no such move, or there is nothing to compare with.
@@ -35,10 +39,25 @@ def enter(
     champion = registry.champion(connection)
     if champion is None:
         raise RefusedError(f"release {release.release!r} has no champion to be compared with")
-    planned: int = getattr(settings.gates, _PLANNED[stage])
-    facts = {**evidence, "planned": planned, "champion": champion.release}
+    planned, budget = (getattr(settings.gates, name) for name in _PLANNED[stage])
+    fronts = settings.gates.fronts
+    facts = {
+        **evidence,
+        "planned": planned,
+        "budget": budget,
+        "fronts": fronts.model_dump(mode="json"),
+        "champion": champion.release,
+    }
     machine.move(connection, release.release, stage, actor=actor, reason=reason, evidence=facts)
-    trials.begin(connection, release.release, stage, champion=champion.release, planned=planned)
+    trials.begin(
+        connection,
+        release.release,
+        stage,
+        champion=champion.release,
+        planned=planned,
+        budget=budget,
+        fronts=fronts,
+    )
 
 
 def stop_drill(connection: sa.Connection, release: Release, evidence: Evidence) -> None:
@@ -105,13 +124,18 @@ def _trial_ending(
         return f"it is in {release.state} without a plan", {}
     route: Route = "canary" if release.state is State.CANARY else "shadow"
     counted = guardrails.counts(connection, release.release, route, trial.started_at)
-    evidence = {route: counted.as_evidence(), "planned": trial.planned}
+    evidence = {
+        route: counted.as_evidence(),
+        "planned": trial.planned,
+        "budget": trial.budget,
+        "known": trial.evidence,
+    }
     sentence = guardrails.broken(counted, route, settings.gates)
     if sentence is not None:
         return f"guardrail in {release.state}: {sentence}", evidence
     running = trial.verdict is None
     if running and _seconds_since(connection, trial.started_at) > settings.gates.stage_timeout_s:
-        seen = f"{counted.calls} of {trial.planned} calls came"
+        seen = f"{counted.calls} calls came, {trial.looked_at} were judged, {trial.budget} may be"
         return f"{_too_late(release.state, settings)}: {seen}", evidence
     return None
 

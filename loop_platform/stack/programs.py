@@ -95,6 +95,7 @@ def _loop() -> list[Program]:
     return [
         Program("controller", _module("loop_platform.release.controller"), "release controller"),
         Program("gateway", _module("loop_platform.gateway"), "gateway"),
+        Program("observer", _module("loop_platform.observer"), "observer"),
         Program("console", _module("loop_platform.console"), "console"),
     ]
 

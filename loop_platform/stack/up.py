@@ -59,9 +59,9 @@ def _start(stack: Stack, progress: Progress) -> None:
     stack.ready("postgres")
     with progress.step("database schema"):
         prepare_database(settings)
-    for name in ("controller", "gateway", "console", "code-location"):
+    for name in ("controller", "gateway", "observer", "console", "code-location"):
         stack.start(name)
-    for name in ("gateway", "console", "controller", "code-location"):
+    for name in ("gateway", "console", "controller", "observer", "code-location"):
         stack.ready(name)
     for name in ("dagster-webserver", "dagster-daemon"):
         stack.start(name)

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import msgspec
-import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import decisions, review_items, segment_hours, segments
@@ -81,28 +80,180 @@ def test_the_same_line_is_the_same_call_again(
     assert len({call.call_id for call in calls}) == 2
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ('{"request": {}', "line 2: Input data was truncated"),
-        ('{"request": {"messages": []}}', "missing required field `response`"),
-        ('{"request": {}, "response": {"choices": [1]}}', "neither `messages` nor `prompt`"),
-        ('{"request": {"prompt": "a"}, "response": {}}', "has no `choices`"),
-        ('{"request": {"prompt": "a"}, "response": {"choices": [1]}}', "it has no time"),
-        (json.dumps(recorded(started_at=17)), "its time 17"),
-        (json.dumps(recorded(started_at=time.time() + 900)), "and now"),
-    ],
-)
-def test_one_wrong_line_and_nothing_is_imported(
-    loop: Loop, database: sa.Engine, tmp_path: Path, line: str, says: str
+WRONG = [
+    ('{"request": {}', "Input data was truncated"),
+    ('{"request": {"messages": []}}', "missing required field `response`"),
+    ('{"request": {}, "response": {"choices": [1]}}', "neither `messages` nor `prompt`"),
+    ('{"request": {"prompt": "a"}, "response": {}}', "has no `choices`"),
+    ('{"request": {"prompt": "a"}, "response": {"choices": [1]}}', "it has no time"),
+    (json.dumps(recorded(started_at=17)), "its time 17"),
+    (json.dumps(recorded(started_at=time.time() + 900)), "and now"),
+    (json.dumps(recorded(task="a\nb")), "its task is no printable text"),
+    (json.dumps(recorded(latency_ms=-3)), "its latency is -3"),
+    (json.dumps(recorded() | {"request": {"messages": ["hi"]}}), "messages are no list of objects"),
+]
+
+
+def test_a_wrong_line_is_refused_with_its_number_and_the_others_are_taken(
+    loop: Loop, database: sa.Engine, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "calls.jsonl", recorded())
-    file.write_text(file.read_text() + line + "\n")
+    file.write_text(file.read_text() + "\n".join(line for line, _ in WRONG) + "\n")
+    with file.open("a") as more:
+        more.write(json.dumps(recorded("lights off")) + "\n")
     refused = loop("import", file)
     assert refused.exit_code == 1
-    assert says in refused.output
-    assert "1 of 2 lines" in refused.output
-    assert shipped(database, tmp_path) == []
+    told = refused.stderr.splitlines()
+    for number, (_, says) in enumerate(WRONG, start=2):
+        (line,) = [line for line in told if line.startswith(f"line {number}: ")]
+        assert says in line
+    assert told[-1] == f"{len(WRONG)} of {len(WRONG) + 2} lines were refused"
+    assert "2 calls of" in refused.stdout
+    assert len(shipped(database, tmp_path)) == 2
+
+
+def test_what_was_refused_and_mended_is_taken_and_the_rest_stays_once(
+    loop: Loop, database: sa.Engine, tmp_path: Path
+) -> None:
+    loop("import", write(tmp_path / "calls.jsonl", recorded(), recorded("off", task="a\nb")))
+    loop("import", write(tmp_path / "calls.jsonl", recorded(), recorded("off", task="ab")))
+    calls = shipped(database, tmp_path)
+    assert len({call.call_id for call in calls}) == 2
+
+
+def test_imported_calls_are_not_the_gateways_own(
+    loop: Loop, database: sa.Engine, tmp_path: Path
+) -> None:
+    loop("import", write(tmp_path / "calls.jsonl", recorded()))
+    (call,) = shipped(database, tmp_path)
+    assert (call.source, call.route, call.release) == ("openai", "external", "imported")
+
+
+def test_the_endpoint_is_that_of_the_request(
+    loop: Loop, database: sa.Engine, tmp_path: Path
+) -> None:
+    created = {"created": int(YESTERDAY)}
+    lines = [
+        {"request": {"prompt": "a"}, "response": created | {"choices": [{"text": "b"}]}},
+        {"request": {"input": "a"}, "response": created | {"data": [{"embedding": [0.1]}]}},
+        {
+            "request": {"input": "a"},
+            "response": {
+                "created_at": int(YESTERDAY),
+                "output": [{"type": "message"}],
+                "usage": {"input_tokens": 4, "output_tokens": 2},
+            },
+        },
+        {"request": {"messages": []}, "response": created | {"error": {"message": "too long"}}},
+    ]
+    imported = loop("import", write(tmp_path / "calls.jsonl", *lines))
+    assert imported.exit_code == 0, imported.output
+    calls = {call.endpoint: call for call in shipped(database, tmp_path)}
+    assert set(calls) == {f"/v1/{e}" for e in ("completions", "embeddings", "responses")} | {
+        "/v1/chat/completions"
+    }
+    assert calls["/v1/responses"].prompt_tokens == 4
+    failed = calls["/v1/chat/completions"]
+    assert (failed.status, failed.complete) == (500, False)
+    assert "too long" in (failed.error or "")
+
+
+def litellm(**more: object) -> dict[str, object]:
+    """A line as LiteLLM's callbacks log it, with the fields that its documentation lists."""
+    return {
+        "id": "chatcmpl-7",
+        "trace_id": "trace-1",
+        "call_type": "acompletion",
+        "stream": True,
+        "response_cost": 2.85e-05,
+        "status": "success",
+        "custom_llm_provider": "openai",
+        "total_tokens": 12,
+        "prompt_tokens": 9,
+        "completion_tokens": 3,
+        "startTime": YESTERDAY,
+        "endTime": YESTERDAY + 1.5,
+        "completionStartTime": YESTERDAY + 0.25,
+        "response_time": 1.5,
+        "model": "gpt-4o-mini",
+        "model_group": "assistant",
+        "api_base": "https://api.openai.com",
+        "metadata": {
+            "user_api_key_alias": "app",
+            "requester_metadata": {"task": "home"},
+        },
+        "cache_hit": None,
+        "request_tags": [],
+        "end_user": "u1",
+        "messages": [{"role": "user", "content": "lights on"}],
+        "response": {
+            "id": "chatcmpl-7",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": "done"},
+                }
+            ],
+        },
+        "error_str": None,
+        "model_parameters": {"temperature": 0.5, "stream": True},
+        "hidden_params": {},
+        **more,
+    }
+
+
+def test_litellms_log_lines_become_calls(loop: Loop, database: sa.Engine, tmp_path: Path) -> None:
+    file = write(tmp_path / "litellm.jsonl", litellm())
+    imported = loop("import", file, "--format", "litellm", "--tenant", "acme")
+    assert imported.exit_code == 0, imported.output
+    (call,) = shipped(database, tmp_path)
+    assert (call.source, call.tenant, call.task, call.user) == ("litellm", "acme", "home", "u1")
+    assert (call.session, call.streamed, call.complete) == ("trace-1", True, True)
+    assert (call.prompt_tokens, call.completion_tokens) == (9, 3)
+    assert abs(call.latency_ms - 1500) < 1
+    assert call.first_byte_ms is not None
+    assert abs(call.first_byte_ms - 250) < 1
+    assert json.loads(bytes(call.request)) == {
+        "model": "assistant",
+        "messages": [{"role": "user", "content": "lights on"}],
+        "temperature": 0.5,
+        "stream": True,
+    }
+    assert json.loads(call.response)["choices"][0]["message"]["content"] == "done"
+
+
+def test_one_litellm_call_logged_by_two_callbacks_is_one(
+    loop: Loop, database: sa.Engine, tmp_path: Path
+) -> None:
+    first = write(tmp_path / "a.jsonl", litellm())
+    second = write(tmp_path / "b.jsonl", dict(reversed(litellm(response_time=1.6).items())))
+    for file in (first, second):
+        loop("import", file, "--format", "litellm")
+    assert len({call.call_id for call in shipped(database, tmp_path)}) == 1
+
+
+def test_litellms_failures_texts_and_embeddings(
+    loop: Loop, database: sa.Engine, tmp_path: Path
+) -> None:
+    told = {"error_code": "429", "error_class": "RateLimitError", "error_message": "slow down"}
+    prompt = [{"role": "user", "content": "once upon"}]
+    vectors = {"data": [{"embedding": [0.1]}]}
+    lines = [
+        litellm(id="1", status="failure", response=None, error_information=told),
+        litellm(id="2", call_type="atext_completion", messages=prompt),
+        litellm(id="3", call_type="aembedding", messages=["a", "b"], response=vectors),
+        litellm(id="4", call_type="image_generation"),
+        litellm(id="5", response="redacted-by-litellm"),
+    ]
+    imported = loop("import", write(tmp_path / "l.jsonl", *lines), "--format", "litellm")
+    assert "line 4: its call_type 'image_generation'" in imported.stderr
+    assert "line 5: it succeeded, and its `response` is no object" in imported.stderr
+    calls = {call.endpoint: call for call in shipped(database, tmp_path)}
+    failed = calls["/v1/chat/completions"]
+    assert (failed.status, failed.error, failed.complete) == (429, "slow down", False)
+    assert json.loads(bytes(calls["/v1/completions"].request))["prompt"] == "once upon"
+    assert json.loads(bytes(calls["/v1/embeddings"].request))["input"] == ["a", "b"]
 
 
 def test_accepted_corrections_go_out_with_their_lineage(

@@ -11,7 +11,7 @@ from loop_platform_tests.engine.programs import engine, job
 _COMPARE = """
 import json, sys, torch
 from pathlib import Path
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from loop_platform.engine import adapter
 from loop_platform.engine.batches import collate
 from loop_platform.engine.champion import Anchor
@@ -19,13 +19,22 @@ from loop_platform.engine.losses import loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.rows import read
 
-base, corrections, replay = sys.argv[1:]
+base, corrections, replay, kind = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(base)
 rows = read(Path(corrections), tokenizer, replay=False, max_tokens=256)
 rows += read(Path(replay), tokenizer, replay=True, max_tokens=256)
 
 def adapted():
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if kind == "llama":
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    else:
+        torch.manual_seed(3)
+        config = AutoConfig.for_model(
+            kind, vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256,
+            num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=32,
+            tie_word_embeddings=True, pad_token_id=0, sliding_window=24,
+        )
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     made = adapter.fresh(model, 4, 8, 1)
     torch.manual_seed(2)
     for weight in made.parameters():
@@ -46,10 +55,10 @@ def plain(made, chosen):
 
 def quick(made, chosen):
     network = Network(made)
-    batch = collate(rows, chosen, 0)
+    batch = collate(rows, chosen)
     total = loss(network, batch, Anchor({}), 0.0).total * len(batch.targets)
     total.backward()
-    return total, network.fused, batch.prefix
+    return total, network, batch.layout
 
 def gradients(made):
     return [w.grad for w in made.parameters() if w.requires_grad]
@@ -58,27 +67,53 @@ said = []
 for chosen in ([0, 1, 2, 3], [4, 5, 6, 7], [2]):
     one, two = adapted(), adapted()
     expected = plain(one, chosen)
-    found, fused, prefix = quick(two, chosen)
+    found, network, layout = quick(two, chosen)
     worst = max(
         float((a - b).norm() / a.norm()) for a, b in zip(gradients(one), gradients(two))
     )
     said.append({
-        "expected": float(expected), "found": float(found), "gradient": worst, "fused": fused,
-        "prefix": 0 if prefix is None else prefix.shape[1],
+        "expected": float(expected), "found": float(found), "gradient": worst,
+        "fused": len(network.fused), "flat": network.flat, "prefix": layout.prefix,
+        "lengths": layout.lengths,
     })
 print(json.dumps(said))
 """
 
 
-def test_fused_layers_own_attention_and_shared_prefixes_change_nothing(tiny: Path, tmp_path: Path):
+@pytest.mark.parametrize(("kind", "flat"), [("llama", True), ("qwen3", True), ("mistral", False)])
+def test_fused_layers_own_attention_and_rows_in_one_sequence_change_nothing(
+    tiny: Path, tmp_path: Path, kind: str, flat: bool
+):
+    """The third has a sliding window, which our attention does not cover: its rows are padded."""
     given = job(tmp_path, tiny)
 
-    done = engine("-c", _COMPARE, str(tiny), given["corrections"], given["replay"])
+    done = engine("-c", _COMPARE, str(tiny), given["corrections"], given["replay"], kind)
     commands, replayed, single = json.loads(done.stdout.splitlines()[-1])
 
     for found in (commands, replayed, single):
         assert found["found"] == pytest.approx(found["expected"], rel=1e-5)
         assert found["gradient"] < 1e-4
         assert found["fused"] == 14
+        assert found["flat"] is flat
     assert commands["prefix"] > 30
+    assert len(set(commands["lengths"])) > 1
     assert single["prefix"] == 0
+
+
+# Its convolutions look at the tokens before, whatever attention is told.
+_CONVOLUTIONS = """
+import torch
+from transformers import Lfm2Config, Lfm2ForCausalLM
+from loop_platform.engine import adapter
+from loop_platform.engine.network import Network
+
+config = Lfm2Config(
+    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, pad_token_id=0,
+    num_attention_heads=4, num_key_value_heads=2, layer_types=["conv", "full_attention"],
+)
+print(Network(adapter.fresh(Lfm2ForCausalLM(config), 4, 8, 1)).flat)
+"""
+
+
+def test_rows_of_a_model_that_would_mix_them_up_are_not_laid_one_after_another():
+    assert engine("-c", _CONVOLUTIONS).stdout.split() == ["False"]

@@ -3,11 +3,13 @@
 import pytest
 
 from loop_platform.engine import losses
+from loop_platform.engine.frozen import Frozen, Packed
 
 
+@pytest.mark.parametrize("kind", [Frozen, Packed])
 @pytest.mark.parametrize("anchored", [False, True])
 def test_the_gradient_taken_on_the_way_forward_is_the_formulas(
-    monkeypatch: pytest.MonkeyPatch, anchored: bool
+    monkeypatch: pytest.MonkeyPatch, anchored: bool, kind: type[Frozen]
 ):
     import torch
 
@@ -27,7 +29,7 @@ def test_the_gradient_taken_on_the_way_forward_is_the_formulas(
         )
     (gradient,) = torch.autograd.grad(3.0 * expected, states)
 
-    found = losses._function().apply(states, vocabulary, targets, champion)
+    found = losses._function().apply(states, kind(vocabulary), targets, champion)
     (quick,) = torch.autograd.grad(3.0 * found, states)
 
     assert float(found) == pytest.approx(float(expected), rel=1e-5)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import psutil
 import pytest
 
@@ -137,4 +138,7 @@ def test_adapters_are_named_on_the_command_line_and_loadable_later():
 
     assert line[line.index("--lora-modules") + 1] == "r-1=/adapters/1"
     assert "--enforce-eager" not in line
+    assert "--tool-call-parser" not in line
+    reading = arguments(msgspec.structs.replace(assignment, tool_parser="hermes"), gpu=True)
+    assert reading[reading.index("--tool-call-parser") + 1] == "hermes"
     assert environment(assignment, gpu=True)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"

@@ -15,7 +15,13 @@ from loop_platform_tests.release.stage import Stage, free_ports, weights
 
 @pytest.fixture
 def gates() -> GateSettings:
-    return GateSettings(shadow_pairs=20, canary_calls=10, promotion="automatic")
+    return GateSettings(
+        shadow_pairs=20,
+        shadow_budget=60,
+        canary_calls=10,
+        canary_budget=160,
+        promotion="automatic",
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from loop_platform.defs.release import canary_gates
 from loop_platform.defs.release.canary import canary
 from loop_platform.defs.release.release import release
 from loop_platform.identity import new_id
@@ -35,28 +36,63 @@ def exposed(stage: Stage) -> tuple[str, str]:
 def meet(
     traffic: Traffic, sides: tuple[str, str], *, canary: int, champion: int, **fields: object
 ) -> list[str]:
-    """Calls on both routes, alternating; the ids of the canary's."""
+    """Calls on both routes, mixed, with their signals; the ids of the canary's."""
+    beside = champion // canary
     rows = []
-    for number in range(max(canary, champion)):
-        if number < champion:
-            rows.append(traffic.call(sides[0], "champion", "turn on lamp 1", "prose"))
-        if number < canary:
-            rows.append(traffic.call(sides[1], "canary", "turn on lamp 1", "done", **fields))
-    rows.append(rows.pop(next(at for at, row in enumerate(rows) if row["route"] == "canary")))
+    for _ in range(canary):
+        rows += [
+            traffic.call(sides[0], "champion", "turn on lamp 1", "prose") for _ in range(beside)
+        ]
+        rows.append(traffic.call(sides[1], "canary", "turn on lamp 1", "done", **fields))
     traffic.arrive("telemetry/calls", rows)
+    seen = [{**row, "refusal": 0.0} for row in rows]
+    traffic.arrive("monitoring/signals", seen)
     return [row["call_id"] for row in rows if row["route"] == "canary"]
 
 
-def test_a_canary_that_harms_nobody_is_promoted_and_the_decision_is_recorded(
+def object_to(traffic: Traffic, calls: list[str]) -> None:
+    traffic.arrive(
+        "telemetry/feedback",
+        [
+            {
+                "feedback_id": new_id(),
+                "record": "feedback",
+                "call_id": call_id,
+                "kind": "rating",
+                "rating": 1,
+            }
+            for call_id in calls
+        ],
+    )
+
+
+def trial_of(stage: Stage, name: str) -> trials.Trial:
+    trial = stage.ask(lambda connection: trials.find(connection, name, State.CANARY))
+    assert trial is not None
+    return trial
+
+
+def test_a_canary_that_harms_nobody_is_promoted_once_that_is_known(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, exposed: tuple[str, str]
 ):
     meet(traffic, exposed, canary=10, champion=30)
 
+    early = materialise(stage, canary, instance)
+    settle(stage, exposed[1])
+
+    assert early.success
+    between = trial_of(stage, exposed[1])
+    assert (between.verdict, between.looked_at, between.next_look) == (None, 10, 13)
+    assert stage.release(exposed[1]).state is State.CANARY
+
+    meet(traffic, exposed, canary=140, champion=560)
     result = materialise(stage, canary, instance)
     settle(stage, exposed[1])
 
-    assert result.success
+    assert verdicts(result) == dict.fromkeys(canary_gates.NAMES, True)
     assert stage.ask(routes.read).champion == exposed[1]
+    [made] = result.asset_materializations_for_node("release__canary")
+    assert "data:image/png" in str(made.metadata["picture"].value)
     decision = materialise(stage, release, instance)
     [recorded] = decision.asset_materializations_for_node("release__release")
     assert recorded.metadata["decision"].value == "champion"
@@ -69,35 +105,48 @@ def test_people_who_object_to_the_canary_end_it(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, exposed: tuple[str, str]
 ):
     calls = meet(traffic, exposed, canary=10, champion=60)
-    objections = [
-        {
-            "feedback_id": new_id(),
-            "record": "feedback",
-            "call_id": call_id,
-            "kind": "rating",
-            "rating": 1,
-        }
-        for call_id in calls[:6]
-    ]
-    traffic.arrive("telemetry/feedback", objections)
+    object_to(traffic, calls[:6])
 
     result = materialise(stage, canary, instance)
     settle(stage, exposed[1])
 
-    assert [gate for gate, passed in verdicts(result).items() if not passed] == [
-        "feedback_stays_good"
-    ]
+    trial = trial_of(stage, exposed[1])
+    assert trial.evidence is not None
+    lost = [name for name, front in trial.evidence["fronts"].items() if front["verdict"] == "lost"]
+    assert lost == ["satisfaction"]
+    assert not result.success
     assert stage.release(exposed[1]).state is State.REJECTED
 
 
-def test_a_slow_canary_is_ended_by_the_absolute_budget(
+def test_a_slow_canary_is_lost(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, exposed: tuple[str, str]
 ):
     meet(traffic, exposed, canary=10, champion=30, latency_ms=60_000.0)
 
     result = materialise(stage, canary, instance)
+    settle(stage, exposed[1])
 
-    assert not verdicts(result)["latency_stays_low"]
+    assert not verdicts(result)["latency_holds"]
+    assert stage.release(exposed[1]).state is State.REJECTED
+
+
+def test_a_canary_whose_refusals_nobody_counted_is_not_known_and_does_not_pass(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, exposed: tuple[str, str]
+):
+    rows = [
+        traffic.call(exposed[at % 3 == 0], ("champion", "canary")[at % 3 == 0], "lamp", "done")
+        for at in range(480)
+    ]
+    traffic.arrive("telemetry/calls", rows)
+
+    materialise(stage, canary, instance)
+    settle(stage, exposed[1])
+
+    trial = trial_of(stage, exposed[1])
+    assert trial.verdict == "not known"
+    assert trial.evidence is not None
+    assert trial.evidence["not known"] == ["safety"]
+    assert stage.release(exposed[1]).state is State.REJECTED
 
 
 def test_a_canary_is_not_judged_early(

@@ -8,7 +8,7 @@ from loop_platform.database import releases
 from loop_platform.defs.evaluation.sensors import candidate_ready, shadow_complete
 from loop_platform.defs.release.sensors import canary_complete, release_decided
 from loop_platform.defs.resources import LoopResource
-from loop_platform.release import requests, trials
+from loop_platform.release import registry, requests, trials
 from loop_platform.release.states import State
 from loop_platform_tests.evaluation.cycle import CYCLE, candidate, go_to, learnt
 from loop_platform_tests.evaluation.traffic import Traffic
@@ -90,11 +90,11 @@ def test_what_failed_three_times_is_turned_away(stage: Stage, instance: dg.Dagst
     stage.step(2)
 
     assert isinstance(found, dg.SkipReason)
-    assert "3 runs ended without a verdict" in str(found.skip_message)
+    assert "3 runs failed" in str(found.skip_message)
     assert stage.release(name).state is State.REJECTED
 
 
-def test_the_shadow_is_judged_when_its_last_planned_pair_arrived(
+def test_the_shadow_is_looked_at_when_its_pairs_came_and_again_with_a_quarter_more(
     stage: Stage, instance: dg.DagsterInstance, traffic: Traffic
 ):
     name = candidate(stage, learnt())
@@ -115,11 +115,34 @@ def test_the_shadow_is_judged_when_its_last_planned_pair_arrived(
     pairs(1)
 
     assert isinstance(tick(shadow_complete, stage, instance), dg.SensorResult)
+    stage.ask(lambda connection: trials.look(connection, name, State.SHADOW, {"looked_at": 20}))
+    waiting = tick(shadow_complete, stage, instance)
+    assert isinstance(waiting, dg.SkipReason)
+    assert waiting.skip_message == "20 of 25 pairs are in telemetry"
+    pairs(5)
+    assert isinstance(tick(shadow_complete, stage, instance), dg.SensorResult)
     stage.ask(lambda connection: trials.conclude(connection, name, State.SHADOW, "not known", {}))
     assert isinstance(tick(shadow_complete, stage, instance), dg.SkipReason)
 
 
-def test_the_canary_is_judged_when_its_last_planned_call_arrived(
+def test_looks_that_settled_nothing_are_no_failures(
+    stage: Stage, instance: dg.DagsterInstance, traffic: Traffic
+):
+    name = candidate(stage, learnt())
+    go_to(stage, name, State.EVALUATED)
+    for _ in range(5):
+        ran(instance, "shadow_complete", name, "SUCCESS")
+    champion = stage.ask(registry.champion)
+    assert champion is not None
+    rows = []
+    for _ in range(20):
+        rows += traffic.mirrored((champion.release, "a"), (name, "b"), "c")
+    traffic.arrive("telemetry/calls", rows)
+
+    assert isinstance(tick(shadow_complete, stage, instance), dg.SensorResult)
+
+
+def test_the_canary_is_looked_at_when_its_first_planned_calls_arrived(
     stage: Stage, instance: dg.DagsterInstance, traffic: Traffic
 ):
     name = candidate(stage, learnt())

@@ -1,13 +1,16 @@
-"""The shadow gates as a real run, on pairs that lie in telemetry."""
+"""The shadow as real runs, on pairs that lie in telemetry."""
+
+from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from loop_platform.defs.evaluation import mirrored, shadow_gates
 from loop_platform.defs.evaluation.shadow import shadow
 from loop_platform.release import registry, requests, trials
 from loop_platform.release.states import State
-from loop_platform.settings import GateSettings
+from loop_platform.settings import Front, Fronts, FrontSettings, GateSettings, TaskFronts
 from loop_platform_tests.evaluation.cycle import (
     candidate,
     go_to,
@@ -31,6 +34,16 @@ def shadowed(stage: Stage) -> tuple[str, str]:
     return champion.release, name
 
 
+@pytest.fixture
+def forgetful(stage: Stage) -> tuple[str, str]:
+    """Champion, and a candidate in shadow that answers everything with a command."""
+    name = candidate(stage, learnt() | {"*": '{"intent": "HassTurnOn"}'})
+    go_to(stage, name, State.EVALUATED)
+    champion = stage.ask(registry.champion)
+    assert champion is not None
+    return champion.release, name
+
+
 def mirror(
     traffic: Traffic, sides: tuple[str, str], count: int, answers: tuple[str, str], **fields: object
 ) -> None:
@@ -41,6 +54,21 @@ def mirror(
         old, new = (answer.replace("{intent}", intent(prompt)) for answer in answers)
         rows += traffic.mirrored((sides[0], old), (sides[1], new), prompt, **fields)
     traffic.arrive("telemetry/calls", rows)
+
+
+def chatted(traffic: Traffic, sides: tuple[str, str], count: int, answers: tuple[str, str]) -> None:
+    """Pairs of a task that no validator judges."""
+    rows = []
+    for _ in range(count):
+        old, new = answers
+        rows += traffic.mirrored((sides[0], old), (sides[1], new), "the weather", task="chat")
+    traffic.arrive("telemetry/calls", rows)
+
+
+def trial_of(stage: Stage, name: str) -> trials.Trial:
+    trial = stage.ask(lambda connection: trials.find(connection, name, State.SHADOW))
+    assert trial is not None
+    return trial
 
 
 def test_a_candidate_that_wins_its_pairs_goes_on_to_the_canary(
@@ -54,37 +82,128 @@ def test_a_candidate_that_wins_its_pairs_goes_on_to_the_canary(
     assert result.success
     assert verdicts(result) == dict.fromkeys(shadow_gates.NAMES, True)
     assert stage.release(shadowed[1]).state is State.CANARY
-    trial = stage.ask(lambda connection: trials.find(connection, shadowed[1], State.SHADOW))
-    assert trial is not None
+    trial = trial_of(stage, shadowed[1])
     assert trial.verdict == "passed"
     assert trial.evidence is not None
-    [score] = trial.evidence["scores"]
-    assert (score["verdict"], score["candidate"]["n"]) == ("won", 20)
+    assert {name: front["verdict"] for name, front in trial.evidence["fronts"].items()} == {
+        "completion of what was corrected": "won",
+        "completion of commands": "won",
+        "cost": "won",
+    }
+    assert [score["candidate"]["n"] for score in trial.evidence["scores"]] == [20, 20]
+    assert trial.evidence["courses"]["cost"][-1][0] == 20
+    [made] = result.asset_materializations_for_node("evaluation__shadow")
+    assert "data:image/png" in str(made.metadata["picture"].value)
 
 
-def test_only_the_planned_pairs_are_looked_at(
+def test_what_is_not_settled_goes_on_until_it_is(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
 ):
     mirror(traffic, shadowed, 20, ("{intent}", "{intent}"))
-    mirror(traffic, shadowed, 30, ("{intent}", "worse"))
+
+    first = materialise(stage, shadow, instance)
+    settle(stage, shadowed[1])
+
+    assert first.success, "a front that is not known yet is no failure of the look"
+    assert not verdicts(first)[shadow_gates.WON]
+    between = trial_of(stage, shadowed[1])
+    assert (between.verdict, between.looked_at, between.next_look) == (None, 20, 25)
+    assert stage.release(shadowed[1]).state is State.SHADOW
+
+    mirror(traffic, shadowed, 20, ("prose", "{intent}"))
+    materialise(stage, shadow, instance)
+    settle(stage, shadowed[1])
+
+    after = trial_of(stage, shadowed[1])
+    assert (after.verdict, after.looked_at) == ("passed", 40)
+    assert stage.release(shadowed[1]).state is State.CANARY
+
+
+@pytest.fixture
+def asked(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a dot for each answer that the validator is asked about."""
+    monkeypatch.setenv("COUNTED", str(tmp_path / "asked"))
+    judge = {"commands": "loop_platform_tests.evaluation.validator:counted"}
+    stage.settings = stage.settings.model_copy(update={"validators": judge})
+    return tmp_path / "asked"
+
+
+def test_a_look_judges_the_new_pairs_alone(
+    stage: Stage,
+    traffic: Traffic,
+    instance: dg.DagsterInstance,
+    shadowed: tuple[str, str],
+    asked: Path,
+):
+    mirror(traffic, shadowed, 20, ("{intent}", "{intent}"))
+    materialise(stage, shadow, instance)
+    mirror(traffic, shadowed, 5, ("{intent}", "{intent}"))
 
     result = materialise(stage, shadow, instance)
 
-    assert result.success, "pairs beyond the plan were looked at"
+    assert asked.read_text().count(".") == 2 * 25, "both answers of each pair, once"
+    [made] = result.asset_materializations_for_node("evaluation__shadow")
+    assert made.metadata["pairs"].value == 25
+    assert trial_of(stage, shadowed[1]).looked_at == 25
+
+
+def test_what_a_release_of_the_same_cycle_showed_before_does_not_count(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
+):
+    before = pl.DataFrame({"pair_id": ["0"], "told": [True]})
+    traffic.lake.write(before, "evaluation/shadow/0001.parquet")
+    mirror(traffic, shadowed, 20, ("prose", "{intent}"))
+
+    result = materialise(stage, shadow, instance)
+
+    assert result.success
+    assert trial_of(stage, shadowed[1]).looked_at == 20
+
+
+def test_what_is_not_known_when_the_budget_is_spent_does_not_pass(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
+):
+    mirror(traffic, shadowed, 75, ("{intent}", "{intent}"))
+
+    result = materialise(stage, shadow, instance)
+    settle(stage, shadowed[1])
+
+    trial = trial_of(stage, shadowed[1])
+    assert (trial.verdict, trial.looked_at) == ("not known", 60)
+    last = stage.ask(lambda connection: registry.moves(connection, shadowed[1]))[-1]
+    assert last.to_state is State.REJECTED
+    assert last.reason.startswith("the budget of 60 is spent, not known yet: completion of what")
+    assert not result.success
 
 
 def test_a_candidate_that_loses_its_pairs_is_turned_away(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
 ):
     mirror(traffic, shadowed, 10, ("{intent}", "{intent}"))
-    mirror(traffic, shadowed, 10, ("{intent}", "prose"))
+    mirror(traffic, shadowed, 15, ("{intent}", "prose"))
 
     result = materialise(stage, shadow, instance)
     settle(stage, shadowed[1])
 
     assert not result.success
-    assert not verdicts(result)[shadow_gates.FOCUS]
+    assert not verdicts(result)[shadow_gates.WON]
     assert stage.release(shadowed[1]).state is State.REJECTED
+
+
+def test_the_goal_is_not_moved_while_a_trial_runs(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
+):
+    mirror(traffic, shadowed, 20, ("{intent}", "{intent}"))
+    watched = Front(aim="watch")
+    loose = FrontSettings(focus=watched, everywhere=Fronts(completion=watched, cost=watched))
+    gates = stage.settings.gates.model_copy(update={"fronts": loose, "shadow_budget": 20})
+    stage.settings = stage.settings.model_copy(update={"gates": gates})
+
+    materialise(stage, shadow, instance)
+    settle(stage, shadowed[1])
+
+    assert trial_of(stage, shadowed[1]).verdict is None
+    assert stage.release(shadowed[1]).state is State.SHADOW
 
 
 def test_nothing_is_judged_before_the_last_planned_pair(
@@ -125,51 +244,98 @@ def test_calls_that_the_champion_did_not_answer_are_no_pairs(
     assert stage.ask(lambda connection: mirrored.count(connection, traffic.lake, trial)) == 0
 
 
-def test_a_task_without_a_validator_ends_not_known_and_goes_on_only_because_settings_say_so(
+def test_a_candidate_that_chats_in_commands_is_turned_away_without_a_validator(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, forgetful: tuple[str, str]
+):
+    chatted(traffic, forgetful, 20, ("Let me think about the weather", '{"intent": "HassTurnOn"}'))
+
+    result = materialise(stage, shadow, instance)
+
+    assert not verdicts(result)[shadow_gates.SLICES]
+    assert trial_of(stage, forgetful[1]).verdict == "failed"
+
+
+def test_a_task_that_nobody_can_judge_does_not_pass_by_itself(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
 ):
-    answers = ("Let me think about turn on lamp 1",) * 2
-    rows = []
-    for _ in range(20):
-        rows += traffic.mirrored(
-            (shadowed[0], answers[0]), (shadowed[1], answers[1]), "turn on lamp 1", task="chat"
-        )
-    traffic.arrive("telemetry/calls", rows)
+    mirror(traffic, shadowed, 30, ("prose", "{intent}"))
+    chatted(traffic, shadowed, 30, ("Let me think about the weather",) * 2)
 
     materialise(stage, shadow, instance)
     settle(stage, shadowed[1])
 
-    trial = stage.ask(lambda connection: trials.find(connection, shadowed[1], State.SHADOW))
-    assert trial is not None
+    trial = trial_of(stage, shadowed[1])
     assert trial.verdict == "not known"
     assert trial.evidence is not None
-    assert trial.evidence["not known"] == ["chat"]
-    assert "promote without a person" in trial.evidence["reason"]
-    assert stage.release(shadowed[1]).state is State.CANARY
+    assert trial.evidence["not known"] == ["completion of chat"]
+    assert stage.release(shadowed[1]).state is State.REJECTED
 
 
-def test_a_candidate_that_chats_in_commands_is_turned_away_without_a_validator(
+def test_the_champion_is_asked_again_once_for_a_call_however_often_one_looks(
     stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, shadowed: tuple[str, str]
 ):
-    rows = []
-    for _ in range(20):
-        rows += traffic.mirrored(
-            (shadowed[0], "Let me think about the weather"),
-            (shadowed[1], '{"intent": "HassTurnOn"}'),
-            "the weather",
-            task="chat",
+    # It was said otherwise than the champion says it now, so itself it is not like.
+    said = ("It will rain", "Let me think about the weather")
+    chatted(traffic, shadowed, 30, said)
+    materialise(stage, shadow, instance)
+    chatted(traffic, shadowed, 25, said)
+
+    materialise(stage, shadow, instance)
+
+    kept = traffic.lake.read("evaluation/shadow/0001.parquet")
+    assert (kept.height, kept["alike"].count(), kept["itself"].sum()) == (55, 40, 0)
+    assert kept["alike"].head(40).null_count() == 0
+
+
+class TestATaskIsOnlyWatched:
+    @pytest.fixture
+    def gates(self) -> GateSettings:
+        watched = TaskFronts(completion=Front(aim="watch"))
+        return GateSettings(
+            shadow_pairs=20,
+            shadow_budget=60,
+            fronts=FrontSettings(tasks={"chat": watched}),
+            promotion="automatic",
         )
-    traffic.arrive("telemetry/calls", rows)
 
-    result = materialise(stage, shadow, instance)
+    def test_nothing_has_to_be_shown_of_it(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        shadowed: tuple[str, str],
+    ):
+        mirror(traffic, shadowed, 30, ("prose", "{intent}"))
+        chatted(traffic, shadowed, 10, ("Let me think about the weather",) * 2)
 
-    assert not verdicts(result)[shadow_gates.OTHERS]
+        materialise(stage, shadow, instance)
+        settle(stage, shadowed[1])
+
+        assert trial_of(stage, shadowed[1]).verdict == "passed"
+        assert stage.release(shadowed[1]).state is State.CANARY
+
+    def test_it_can_be_lost_all_the_same(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        forgetful: tuple[str, str],
+    ):
+        mirror(traffic, forgetful, 30, ("prose", "{intent}"))
+        chatted(
+            traffic, forgetful, 20, ("Let me think about the weather", '{"intent": "HassTurnOn"}')
+        )
+
+        materialise(stage, shadow, instance)
+        settle(stage, forgetful[1])
+
+        assert stage.release(forgetful[1]).state is State.REJECTED
 
 
 class TestPeoplePromote:
     @pytest.fixture
     def gates(self) -> GateSettings:
-        return GateSettings(shadow_pairs=20, promotion="person")
+        return GateSettings(shadow_pairs=20, shadow_budget=20, promotion="person")
 
     def test_what_is_not_known_waits_for_a_person(
         self,
@@ -179,18 +345,11 @@ class TestPeoplePromote:
         shadowed: tuple[str, str],
     ):
         name = shadowed[1]
-        rows = []
-        for _ in range(20):
-            rows += traffic.mirrored(
-                (shadowed[0], "Let me think about lamps"),
-                (name, "Let me think about lamps"),
-                "lamps",
-                task="chat",
-            )
-        traffic.arrive("telemetry/calls", rows)
+        mirror(traffic, shadowed, 20, ("{intent}", "{intent}"))
 
-        materialise(stage, shadow, instance)
+        result = materialise(stage, shadow, instance)
         stage.step(2)
+        assert result.success
         assert stage.release(name).state is State.SHADOW
         step = stage.ask(lambda connection: requests.next_step(connection, name))
         go_to(stage, name, step)

@@ -35,6 +35,7 @@ class Traffic:
             "status": 200,
             "complete": True,
             "latency_ms": 100.0,
+            "completion_tokens": 10,
             "request": json.dumps({"model": "m", "messages": messages}),
             "messages": json.dumps(messages),
             "answer": answer,

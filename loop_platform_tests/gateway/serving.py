@@ -26,7 +26,7 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not server.started:
         assert thread.is_alive(), "the server ended before it had started"
         assert time.monotonic() < deadline, "the server did not start"

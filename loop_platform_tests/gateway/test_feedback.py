@@ -1,7 +1,11 @@
 """Feedback and contributions: taken at once, refused with a reason."""
 
+import sqlalchemy as sa
+
 from loop_platform.identity import new_id
 from loop_platform.records import Contribution, Feedback
+from loop_platform.settings import RetentionSettings, Settings
+from loop_platform_tests.gateway.engine_peer import EnginePeer
 from loop_platform_tests.gateway.loop import Loop
 
 
@@ -121,3 +125,19 @@ def test_feedback_can_be_followed_from_its_first_moment(loop: Loop):
     loop.key(tenant="other")
     assert loop.client.get(f"/v1/feedback/{feedback_id}").status_code == 404
     assert loop.client.get("/v1/feedback/nonsense").status_code == 404
+
+
+def test_feedback_on_a_call_older_than_the_retention_is_refused(
+    settings: Settings, database: sa.Engine, champion: EnginePeer
+):
+    kept = RetentionSettings(days=365, days_by_tenant={"acme": 1e-9})
+    loop = Loop(settings.model_copy(update={"retention": kept}), database)
+    loop.route(champion="r-1", champion_url=champion.url)
+    with loop.gateway():
+        for tenant, status in (("acme", 410), ("other", 202)):
+            loop.key(tenant=tenant)
+            call_id = loop.chat().headers["x-loop-call-id"]
+            response = given(loop, call_id, kind="rating", rating=4)
+            assert response.status_code == status
+            if status == 410:
+                assert response.json()["error"]["code"] == "call_expired"

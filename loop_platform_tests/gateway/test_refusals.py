@@ -65,7 +65,7 @@ def test_an_unknown_model_is_refused(loop: Loop, champion: EnginePeer):
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_same_shape(loop: Loop):
-    assert refusal(loop.client.get("/v1/embeddings"))[0] == 404
+    assert refusal(loop.client.get("/v1/images/generations"))[0] == 404
     assert refusal(loop.client.get("/v1/chat/completions"))[0] == 405
 
 

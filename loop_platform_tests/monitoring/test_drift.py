@@ -1,4 +1,5 @@
 import dagster as dg
+import msgspec
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
@@ -70,6 +71,19 @@ def test_new_kinds_of_prompts_raise_an_alarm_and_the_same_kinds_do_not(
     frame = alarm.output_for_node("monitoring__drift_report")
     assert "embeddings (MMD)" in frame["name"].to_list()
     assert calm.success
+
+
+def test_the_prompts_of_a_team_that_keeps_its_gateway_are_watched_too(
+    observe: Materialise, report: Materialise, promote: Promote, database: sa.Engine, lake: Lake
+) -> None:
+    promote("base-1")
+    hour = hour_of(new_id())
+    elsewhere = {"source": "otlp", "route": "external", "release": "imported"}
+    for calls in (_commands(0, 400), _songs()):
+        ship(database, lake, [msgspec.structs.replace(call, **elsewhere) for call in calls])
+        observe(hour)
+    report(hour)
+    assert _verdicts(database) == [("home", True)]
 
 
 def test_too_few_calls_are_said_to_be_too_few(

@@ -47,6 +47,8 @@ def test_every_file_is_a_signal() -> None:
         ('{"intent": "on"}', {"messages": SYSTEM}, 1.0),
         ("7", {"messages": SYSTEM}, 0.0),
         ("{", {"request": {"response_format": {"type": "json_object"}}}, 0.0),
+        ("{", {"request": {"text": {"format": {"type": "json_schema"}}}}, 0.0),
+        ("Hello", {"request": {"text": {"format": {"type": "text"}}}}, None),
         ('[{"name": "f"}]', {"request": {"tool_choice": "required"}}, 1.0),
         ("Hello", {"messages": SYSTEM, "complete": False}, None),
         ("Hello", {"messages": SYSTEM, "status": 503}, None),

@@ -11,7 +11,7 @@ from loop_platform_tests.release.stage import Stage, free_ports, weights
 @pytest.fixture
 def gates() -> GateSettings:
     """Override to play with other gates."""
-    return GateSettings(shadow_pairs=10, canary_calls=5)
+    return GateSettings(shadow_pairs=10, shadow_budget=40, canary_calls=5)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 import httpx
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from loop_platform.database import cycles, route_counters
 from loop_platform.release import leases, registry, requests, routes, slots, trials
@@ -65,7 +66,8 @@ def count(stage: Stage, release: str, route: str, calls: int, errors: int) -> No
     minute = sa.func.date_trunc("minute", sa.func.clock_timestamp())
     stage.ask(
         lambda connection: connection.execute(
-            sa.insert(route_counters).values(
+            insert(route_counters)
+            .values(
                 release=release,
                 route=route,
                 minute=minute,
@@ -73,6 +75,10 @@ def count(stage: Stage, release: str, route: str, calls: int, errors: int) -> No
                 errors=errors,
                 latency_ms=0,
                 over_budget=0,
+            )
+            .on_conflict_do_update(
+                constraint=route_counters.primary_key,
+                set_={"calls": route_counters.c.calls + calls},
             )
         )
     )
@@ -98,7 +104,8 @@ def test_a_candidate_walks_the_whole_way_and_every_move_is_written_down(stage: S
     assert ask_for(stage, name, State.EVALUATED, scores=[1, 2]).done
     trial = stage.ask(lambda connection: trials.find(connection, name, State.SHADOW))
     assert trial is not None
-    assert (trial.planned, trial.champion) == (10, base)
+    assert (trial.planned, trial.budget, trial.champion) == (10, 40, base)
+    assert trial.fronts == stage.settings.gates.fronts
     stage.step(2)
     route = stage.ask(routes.read)
     assert (route.shadow, route.shadow_share, route.canary) == (name, 1.0, None)
@@ -255,7 +262,7 @@ def test_a_canary_that_fails_is_ended_at_once(stage: Stage):
     assert last.evidence["canary"] == {"calls": 6, "errors": 3, "over_budget": 0}
 
 
-def test_a_shadow_that_has_enough_copies_mirrors_no_longer(stage: Stage):
+def test_a_shadow_that_has_enough_copies_for_its_next_look_waits_for_it(stage: Stage):
     base_of(stage)
     name = stage.register("efefefefefefefef")
     stage.until(ready(name))
@@ -268,6 +275,15 @@ def test_a_shadow_that_has_enough_copies_mirrors_no_longer(stage: Stage):
 
     assert stage.ask(routes.read).shadow is None
     assert stage.release(name).state is State.SHADOW
+
+    stage.ask(lambda connection: trials.look(connection, name, State.SHADOW, {"looked_at": 10}))
+    stage.step()
+    assert stage.ask(routes.read).shadow == name, "13 copies are fewer than 1.25 times 13 pairs"
+
+    count(stage, name, "shadow", calls=37, errors=0)
+    stage.ask(lambda connection: trials.look(connection, name, State.SHADOW, {"looked_at": 39}))
+    stage.step()
+    assert stage.ask(routes.read).shadow is None, "50 copies suffice for the 40 that are its budget"
 
 
 def test_a_slow_canary_is_ended_and_a_slow_shadow_is_not():
@@ -304,7 +320,9 @@ class TestImpatientGates:
 
         last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
         assert last.to_state is State.REJECTED
-        assert last.reason == "shadow took longer than 0.5 s: 0 of 10 calls came"
+        assert last.reason == (
+            "shadow took longer than 0.5 s: 0 calls came, 0 were judged, 5000 may be"
+        )
 
 
 class TestImpatientStart:

@@ -21,7 +21,7 @@ def serving_settings(tmp_path: Path) -> Settings:
     first, second = free_ports(2)
     return Settings(
         data_dir=tmp_path / "loop",
-        engine=EngineSettings(serving="adapter", ports=(first, second)),
+        engine=EngineSettings(serving="adapter", ports=(first, second), tool_parser="hermes"),
     )
 
 
@@ -126,6 +126,7 @@ def test_the_assignment_says_what_the_engine_needs(
     found = read(serving_settings.data_dir / "engines" / "a.json")
     assert (found.release, found.weights_path) == ("r-1", str(one.weights_path))
     assert found.port == serving_settings.engine.ports[0]
+    assert found.tool_parser == serving_settings.engine.tool_parser == "hermes"
 
 
 def test_the_settings_decide_how_releases_are_served(serving_settings: Settings):

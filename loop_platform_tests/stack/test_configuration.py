@@ -24,7 +24,7 @@ def test_every_program_is_tethered_and_waits_to_be_started(tmp_path: Path) -> No
     parsed = configparser.RawConfigParser()
     parsed.read(write_configuration(tmp_path, programs(Settings(data_dir=tmp_path))))
     sections = [parsed[name] for name in parsed.sections() if name.startswith("program:")]
-    assert len(sections) == 9
+    assert len(sections) == 10
     for section in sections:
         assert "tether.py" in section["command"]
         assert section["autostart"] == "false"

@@ -4,11 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from loop_platform.settings import EngineSettings, GatewaySettings, ModelSettings, Settings
+from loop_platform.settings import (
+    ConsoleSettings,
+    EngineSettings,
+    GatewaySettings,
+    ModelSettings,
+    Settings,
+)
 from loop_platform.stack.errors import StackError
 from loop_platform.stack.lock import locked
 from loop_platform.stack.ports import check_ports
 from loop_platform.stack.preparation import check_data_folder, check_environments, make_base_model
+from loop_platform_tests.release.stage import free_ports
 
 
 def test_a_full_disk_is_said_with_what_is_needed(tmp_path: Path) -> None:
@@ -38,8 +45,11 @@ def test_a_base_model_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_two_programs_on_one_port_are_refused(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, gateway=GatewaySettings(port=8701))
-    with pytest.raises(StackError, match=r"port 8701 is given to the gateway and to the console"):
+    [port] = free_ports(1)
+    settings = Settings(
+        data_dir=tmp_path, gateway=GatewaySettings(port=port), console=ConsoleSettings(port=port)
+    )
+    with pytest.raises(StackError, match=f"port {port} is given to the gateway and to the console"):
         check_ports(settings, ["gateway", "console"])
 
 

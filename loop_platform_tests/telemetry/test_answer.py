@@ -81,4 +81,4 @@ def test_what_is_no_answer_gives_nothing(response: str) -> None:
     ],
 )
 def test_the_conversation_is_taken_from_the_request(request_body: str, messages: str) -> None:
-    assert messages_of(request_body) == messages
+    assert messages_of(request_body, "/v1/chat/completions") == messages

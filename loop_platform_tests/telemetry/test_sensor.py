@@ -1,8 +1,10 @@
+import time
 from collections.abc import Callable
 
 import dagster as dg
 import sqlalchemy as sa
 
+from loop_platform.database import cycles
 from loop_platform.defs.resources import LoopResource
 from loop_platform.defs.telemetry.sensors import new_segments
 from loop_platform.identity import hour_of
@@ -56,3 +58,27 @@ def test_what_is_converted_is_asked_for_until_its_signals_are_there(
     materialise(this_hour)
     with dg.DagsterInstance.ephemeral() as instance:
         assert [hour for hour, _ in _tick(instance, loop)] == [this_hour]
+
+
+def test_while_a_cycle_trains_telemetry_is_taken_in_seldom(
+    database: sa.Engine, lake: Lake, loop: LoopResource
+) -> None:
+    ship(database, lake, [a_call()])
+    with database.begin() as connection:
+        connection.execute(
+            sa.insert(cycles).values(cycle="0001", kind="improvement", reason="test")
+        )
+
+    def tick(ago_s: float) -> dg.SensorResult | dg.SkipReason:
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(
+                instance=instance, sensor_name="new_segments", cursor=str(time.time() - ago_s)
+            )
+            return new_segments(context, loop=loop)
+
+    skipped = tick(ago_s=5)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "cycle 0001 is in training" in str(skipped.skip_message)
+    assert isinstance(
+        tick(ago_s=loop.settings.dagster.telemetry_in_training_s + 1), dg.SensorResult
+    )

@@ -1,6 +1,7 @@
 """When a cycle opens, and when one that got nowhere is given up."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -27,6 +28,17 @@ def open_cycle(connection: sa.Connection) -> str | None:
     return connection.scalar(
         sa.select(cycles.c.cycle).where(cycles.c.closed_at.is_(None)).order_by(cycles.c.opened_at)
     )
+
+
+def in_training(connection: sa.Connection, timeout_s: float) -> str | None:
+    """An open cycle that has no release yet, for as long as training may take."""
+    registered = sa.exists().where(releases.c.cycle == cycles.c.cycle)
+    started = sa.func.clock_timestamp() - timedelta(seconds=timeout_s)
+    query = sa.select(sa.func.min(cycles.c.cycle)).where(
+        cycles.c.closed_at.is_(None), cycles.c.opened_at > started, ~registered
+    )
+    cycle: str | None = connection.scalar(query)
+    return cycle
 
 
 def has_release(connection: sa.Connection, cycle: str) -> bool:

@@ -22,12 +22,16 @@ def specs(asset: dg.AssetKey, names: Mapping[str, str]) -> list[dg.AssetCheckSpe
     ]
 
 
-def check_result(found: Gate) -> dg.AssetCheckResult:
-    """A gate's word as the result of its check."""
+def check_result(found: Gate, *, final: bool = True) -> dg.AssetCheckResult:
+    """A gate's word as the result of its check.
+
+    Where it is not `final`, a gate that has not passed yet warns, and one that is lost blocks.
+    """
+    blocks = final or found.refuses
     return dg.AssetCheckResult(
         check_name=found.name,
         passed=found.passed,
-        severity=dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
         description=found.sentence,
         metadata={"scores": dg.MetadataValue.md(table([found]))} if found.scores else {},
     )

@@ -1,5 +1,6 @@
 """From what the gates said to what is asked of the controller."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from loop_platform.release import registry, requests, trials
 from loop_platform.release.registry import Evidence
 from loop_platform.release.states import State
-from loop_platform.release.trials import Verdict
+from loop_platform.release.trials import Trial, Verdict
 
 ACTOR = "dagster"
 
@@ -31,22 +32,46 @@ def ask(
     return f"{to_state} asked for release {release}, request {request}"
 
 
-def conclude(
+@dataclass(frozen=True)
+class Settled:
+    """What followed from a look at a trial."""
+
+    asked_for: str
+    refused: bool
+    """The candidate is turned away."""
+
+
+def settle(
     connection: sa.Connection,
-    release: str,
-    stage: State,
+    trial: Trial,
     verdict: Verdict,
-    *,
     reason: str,
     evidence: dict[str, Any],
-    next_state: State | None,
-) -> str:
-    """Write a trial's verdict down and ask for what follows from it: `next_state`, rejection after
-    `failed`, or, with None, nothing: a person decides.
+    *,
+    then: State,
+    automatic: bool,
+) -> Settled:
+    """Write down what a look showed, and ask for what follows from it.
+
+    A trial that is not settled goes on until its budget is spent. What is not known then does not
+    pass by itself: it is turned away, or waits for a person where one promotes. After the canary
+    (`then` is champion) a person promotes what has passed, too.
     """
-    trials.conclude(connection, release, stage, verdict, evidence)
-    if verdict == "failed":
-        return ask(connection, release, stage, State.REJECTED, reason=reason, evidence=evidence)
-    if next_state is None:
-        return f"release {release} waits for a person: {reason}"
-    return ask(connection, release, stage, next_state, reason=reason, evidence=evidence)
+    seen = evidence["looked_at"]
+    if verdict == "not known" and seen < trial.budget:
+        shown = {**evidence, "verdict": verdict, "reason": reason}
+        trials.look(connection, trial.release, trial.stage, shown)
+        more = max(trial.planned, trials.after(seen, trial.budget))
+        return Settled(f"nothing: {reason}; looked at again after {more}", refused=False)
+    if verdict == "not known":
+        reason = f"the budget of {trial.budget} is spent, {reason}"
+    shown = {**evidence, "verdict": verdict, "reason": reason}
+    trials.conclude(connection, trial.release, trial.stage, verdict, shown)
+    waits = not automatic and (
+        verdict == "not known" or (verdict == "passed" and then is State.CHAMPION)
+    )
+    if waits:
+        return Settled(f"release {trial.release} waits for a person: {reason}", refused=False)
+    target = then if verdict == "passed" else State.REJECTED
+    asked = ask(connection, trial.release, trial.stage, target, reason=reason, evidence=shown)
+    return Settled(asked, refused=target is State.REJECTED)

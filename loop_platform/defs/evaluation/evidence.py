@@ -1,9 +1,10 @@
 """What a gate says, in the form in which the audit log, the console and the UI show it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from loop_platform.statistics.fronts import Reading
 from loop_platform.statistics.paired import Difference
 from loop_platform.statistics.proportions import Rate
 
@@ -21,6 +22,8 @@ class Score:
     """The champion against itself, where the measure is likeness to it."""
     difference: Difference | None = None
     p_value: float | None = None
+    reading: Reading | None = None
+    """Where the verdict holds at every look, what it was read from."""
 
     def as_evidence(self) -> dict[str, Any]:
         return {
@@ -31,6 +34,7 @@ class Score:
             "self": None if self.itself is None else self.itself.as_evidence(),
             "difference": None if self.difference is None else self.difference.as_evidence(),
             "p_value": self.p_value,
+            "front": None if self.reading is None else self.reading.as_evidence(),
             "verdict": self.verdict,
         }
 
@@ -45,6 +49,13 @@ class Gate:
     scores: Sequence[Score] = ()
     figures: dict[str, Any] = field(default_factory=dict)
     """Numbers beside the scores: seconds, money."""
+    lost: bool | None = None
+    """Of a gate whose evidence still grows: whether it can pass no more."""
+
+    @property
+    def refuses(self) -> bool:
+        """It did not pass, and will not."""
+        return not self.passed if self.lost is None else self.lost
 
     def as_evidence(self) -> dict[str, Any]:
         return {
@@ -62,6 +73,18 @@ def evidence(champion: str, gates: Sequence[Gate]) -> dict[str, Any]:
         "verdict": "passed" if all(gate.passed for gate in gates) else "failed",
         "gates": [gate.as_evidence() for gate in gates],
         "scores": [score.as_evidence() for gate in gates for score in gate.scores],
+    }
+
+
+def progress(
+    champion: str, gates: Sequence[Gate], readings: Mapping[str, Reading], looked_at: int
+) -> dict[str, Any]:
+    """Of a trial after `looked_at` pairs or calls."""
+    return {
+        **evidence(champion, gates),
+        "looked_at": looked_at,
+        "fronts": {name: reading.as_evidence() for name, reading in readings.items()},
+        "not known": [name for name, each in readings.items() if each.verdict == "not known"],
     }
 
 

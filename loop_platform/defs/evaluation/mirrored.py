@@ -19,7 +19,14 @@ def pairs(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
     champion = (
         manifest.calls(connection, lake, since=since, release=trial.champion, route="champion")
         .filter(pl.col("status") == 200, pl.col("complete"))
-        .select("task", "request", "messages", pair_id="call_id", champion_answer=pl.col("answer"))
+        .select(
+            "task",
+            "request",
+            "messages",
+            pair_id="call_id",
+            champion_answer=pl.col("answer"),
+            champion_tokens=pl.col("completion_tokens"),
+        )
     )
     candidate = manifest.calls(
         connection, lake, since=since, release=trial.release, route="shadow"
@@ -27,6 +34,7 @@ def pairs(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
         "pair_id",
         "latency_ms",
         candidate_answer="answer",
+        candidate_tokens="completion_tokens",
         failed=(pl.col("status") != 200) | ~pl.col("complete"),
     )
     return champion.join(candidate, on="pair_id", how="inner").sort("pair_id")

@@ -21,7 +21,7 @@ from loop_platform.embedder import Embedder
 from loop_platform.lake import Lake
 from loop_platform.validators import Validator
 
-SIDE = 4
+SIDE = 12
 """Requests in flight on each side."""
 _SUITE_TOKENS = 32
 _FEWEST_TOKENS = 64
@@ -60,7 +60,8 @@ class Panel:
         old, new, seconds = self._ask("retention", conversations, _SUITE_TOKENS, keep=True)
         started = time.monotonic()
         sides = [self.both.ask_champion, self.both.ask_candidate]
-        itself, other = asked_again(sides, conversations, old.replies, SIDE)
+        asked = [{"messages": list(messages)} for messages in conversations]
+        itself, other = asked_again(sides, asked, old.replies, SIDE)
         again = Interview(itself, kept=False)
         check_answered(again, self.both.champion.release)
         own, shared = kept(old.replies, itself), kept(old.replies, other)

@@ -3,7 +3,7 @@
 import dagster as dg
 import sqlalchemy as sa
 
-from loop_platform.automation import RELEASE_TAG, runs_for, runs_in_flight
+from loop_platform.automation import RELEASE_TAG, failed_runs_for, runs_in_flight
 from loop_platform.defs.evaluation.decision import ask
 from loop_platform.release import requests
 from loop_platform.release.registry import Release
@@ -16,15 +16,15 @@ def pursue(
     context: dg.SensorEvaluationContext, connection: sa.Connection, release: Release
 ) -> dg.SensorResult | dg.SkipReason:
     """Run the sensor's target for a release, unless it runs or its move is asked for already. What
-    failed three times without an answer is turned away.
+    failed three times is turned away; a look that left the fronts open did not fail.
     """
     if runs_in_flight(context):
         return dg.SkipReason(f"release {release.release} is being judged")
     if requests.pending(connection, release.release):
         return dg.SkipReason(f"a move of release {release.release} is asked for")
-    attempts = runs_for(context, release.release)
+    attempts = failed_runs_for(context, release.release)
     if attempts >= _ATTEMPTS:
-        reason = f"{context.sensor_name}: {attempts} runs ended without a verdict"
+        reason = f"{context.sensor_name}: {attempts} runs failed"
         asked = ask(
             connection,
             release.release,

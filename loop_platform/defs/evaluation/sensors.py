@@ -1,4 +1,4 @@
-"""When a candidate is judged: its engine is ready, and later, its pairs have come."""
+"""When a candidate is judged: its engine is ready, and later, as its pairs come."""
 
 import dagster as dg
 
@@ -36,14 +36,16 @@ def candidate_ready(
 def shadow_complete(
     context: dg.SensorEvaluationContext, loop: LoopResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Has the shadow judged once the last planned pair is in telemetry."""
+    """Has the shadow looked at when its first planned pairs are in telemetry, and then whenever a
+    quarter more are, until it is settled.
+    """
     with loop.database.begin() as connection:
         for release in registry.in_states(connection, {State.SHADOW}):
             trial = trials.find(connection, release.release, State.SHADOW)
             if trial is None or trial.verdict is not None:
                 continue
             arrived = mirrored.count(connection, loop.lake, trial)
-            if arrived < trial.planned:
-                return dg.SkipReason(f"{arrived} of {trial.planned} pairs are in telemetry")
+            if arrived < trial.next_look:
+                return dg.SkipReason(f"{arrived} of {trial.next_look} pairs are in telemetry")
             return pursue(context, connection, release)
     return dg.SkipReason("no release is in shadow without a verdict")

@@ -1,27 +1,32 @@
-"""The shadow: what a candidate shows on live calls that it answers unseen beside the champion."""
+"""The shadow: what a candidate shows on live calls that it answers unseen beside the champion.
 
-from collections.abc import Sequence
+It is looked at again and again, until every front is won or held, one is lost, or the budget of
+pairs is spent. A look judges the pairs that came since the one before it, and counts them all.
+"""
 
 import dagster as dg
 import polars as pl
 
 from loop_platform.defs.evaluation import shadow_gates as gate
-from loop_platform.defs.evaluation.again import likeness
+from loop_platform.defs.evaluation.again import MOST, with_likeness
 from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import Comparison, comparison, planned
-from loop_platform.defs.evaluation.decision import conclude
-from loop_platform.defs.evaluation.evidence import Gate, Score, evidence, table
+from loop_platform.defs.evaluation.course import course, picture
+from loop_platform.defs.evaluation.decision import settle
+from loop_platform.defs.evaluation.evidence import progress, table
 from loop_platform.defs.evaluation.mirrored import pairs
-from loop_platform.defs.evaluation.picture import picture
+from loop_platform.defs.evaluation.outcomes import with_outcomes
+from loop_platform.defs.evaluation.shadow_fronts import fronts, readings
 from loop_platform.defs.resources import LoopResource
-from loop_platform.embedder import embedder
 from loop_platform.partitions import cycles
 from loop_platform.release.states import State
-from loop_platform.settings import Settings
 from loop_platform.validators import validators
 
 OFFLINE = dg.AssetKey(["evaluation", "offline"])
 SHADOW = dg.AssetKey(["evaluation", "shadow"])
+
+# What people asked stays in telemetry.
+_ASKED = ("request", "messages")
 
 
 @dg.asset(
@@ -38,63 +43,69 @@ SHADOW = dg.AssetKey(["evaluation", "shadow"])
 def shadow(
     context: dg.AssetExecutionContext, loop: LoopResource, corrections: pl.DataFrame
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name alone
-    """Champion and candidate on the same live calls, judged once, after the planned number."""
+    """Champion and candidate on the same live calls: what is known of each front so far."""
     with loop.database.connect() as connection:
         both = comparison(connection, context.partition_key)
         trial = planned(connection, both.candidate.release, State.SHADOW)
-        rows = pairs(connection, loop.lake, trial).head(trial.planned).collect()
+        rows = pairs(connection, loop.lake, trial).head(trial.budget).collect()
     if rows.height < trial.planned:
         raise dg.Failure(
             f"{rows.height} of {trial.planned} planned pairs are in telemetry: nothing is judged"
             " before the last of them came"
         )
-    scores = _scores(rows, both, loop.settings)
-    gates = gate.judge(rows, scores, sorted(set(corrections["task"])), loop.settings.gates)
-    asked_for = _conclude(loop, both, gates, gate.unknown(scores))
+    outcomes = _outcomes(loop, both, rows)
+    focus = sorted(set(corrections["task"]))
+    found = fronts(outcomes, focus, trial.fronts)
+    known = readings(found)
+    gates = gate.judge(outcomes, known, focus, loop.settings.gates)
+    verdict, reason = gate.verdict(gates, known)
+    courses = {
+        name: course(each.goal, each.after, len(each.values)) for name, each in found.items()
+    }
+    with loop.database.begin() as connection:
+        settled = settle(
+            connection,
+            trial,
+            verdict,
+            reason,
+            {
+                **progress(both.champion.release, gates, known, rows.height),
+                "courses": {name: list(each.moments) for name, each in courses.items()},
+            },
+            then=State.CANARY,
+            automatic=loop.settings.gates.promotion == "automatic",
+        )
     return dg.MaterializeResult(
-        value=rows.drop("request", "messages"),
+        value=outcomes,
         metadata={
             "release": both.candidate.release,
             "champion": both.champion.release,
-            "pairs planned and judged": trial.planned,
-            "asked for": asked_for,
+            "pairs": rows.height,
+            "pairs at least": trial.planned,
+            "pairs at most": trial.budget,
+            "verdict": verdict,
+            "reason": reason,
+            "asked for": settled.asked_for,
             "scores": dg.MetadataValue.md(table(gates)),
-            "picture": picture(list(scores.values())),
+            "fronts": dg.MetadataValue.json({name: str(each) for name, each in known.items()}),
+            "picture": picture(courses),
             "dagster/row_count": rows.height,
         },
-        check_results=[check_result(found) for found in gates],
+        check_results=[check_result(found, final=settled.refused) for found in gates],
     )
 
 
-def _scores(rows: pl.DataFrame, both: Comparison, settings: Settings) -> dict[str, Score]:
-    known = validators(settings.validators)
-    scores = {}
-    for task in sorted(set(rows["task"])):
-        of_task = rows.filter(pl.col("task") == task)
-        if task in known:
-            scores[task] = gate.by_validator(of_task, task, known[task], settings.gates)
-        else:
-            seen = likeness(of_task, both.ask_champion, embedder(settings.models.embedder))
-            scores[task] = gate.by_likeness(task, seen, settings.gates)
-    return scores
-
-
-def _conclude(
-    loop: LoopResource, both: Comparison, gates: Sequence[Gate], unknown: Sequence[str]
-) -> str:
-    verdict, reason = gate.verdict(gates, unknown)
-    automatic = loop.settings.gates.promotion == "automatic"
-    waits = verdict == "not known" and not automatic
-    if verdict == "not known" and automatic:
-        reason += "; the settings promote without a person"
-    shown = {**evidence(both.champion.release, gates), "not known": list(unknown)}
-    with loop.database.begin() as connection:
-        return conclude(
-            connection,
-            both.candidate.release,
-            State.SHADOW,
-            verdict,
-            reason=reason,
-            evidence={**shown, "verdict": verdict, "reason": reason},
-            next_state=None if waits else State.CANARY,
-        )
+def _outcomes(loop: LoopResource, both: Comparison, rows: pl.DataFrame) -> pl.DataFrame:
+    """A row a pair. What an earlier look found stands; only the other pairs are judged."""
+    known = validators(loop.settings.validators)
+    path = f"{'/'.join(SHADOW.path)}/{both.candidate.cycle}.parquet"
+    kept = loop.lake.read(path) if loop.lake.exists(path) else rows.clear()
+    # A cycle that was trained again has pairs of another release in its file.
+    seen = kept.filter(pl.col("pair_id").is_in(rows["pair_id"].to_list()))
+    fresh = with_outcomes(rows.filter(~pl.col("pair_id").is_in(seen["pair_id"].to_list())), known)
+    for task in sorted(set(fresh["task"]) - known.keys()):
+        compared = 0 if seen.is_empty() else seen.filter(task=task)["alike"].count()
+        if compared < MOST:
+            fresh = with_likeness(fresh, task, MOST - compared, both)
+    fresh = fresh.drop(_ASKED)
+    return fresh if seen.is_empty() else pl.concat([seen, fresh]).sort("pair_id")

@@ -1,135 +1,121 @@
-"""The shadow gates: the planned number of pairs, looked at once.
-
-A task with a validator is judged by an exact paired test on who succeeded. A task without one
-cannot be judged: what is looked at is whether the candidate says something else than the champion
-more often than the champion itself does when it is asked again. That can turn a candidate away; it
-cannot speak for it, so the task ends "not known".
-"""
+"""The shadow gates: from what is known of each front to whether the candidate goes on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from loop_platform.defs.evaluation.evidence import Gate, Score, refusals
-from loop_platform.defs.evaluation.offline_gates import ALPHA, is_worse
-from loop_platform.defs.evaluation.scoring import judged
+from loop_platform.defs.evaluation.shadow_fronts import COMPLETION, COST, FOCUS
 from loop_platform.release.trials import Verdict
 from loop_platform.settings import GateSettings
-from loop_platform.statistics.paired import Pairs, difference, p_better, p_worse
+from loop_platform.statistics.betting import lower
+from loop_platform.statistics.fronts import ERROR, Reading, together
 from loop_platform.statistics.proportions import Rate
-from loop_platform.validators import Validator
+from loop_platform.statistics.tally import Tally, as_share
 
-FOCUS = "corrected_tasks_win_or_hold"
-OTHERS = "other_tasks_hold"
+WON = "corrected_tasks_are_won"
+SLICES = "every_task_holds"
+COSTS = "cost_holds"
 ANSWERS = "mirrored_calls_are_answered"
 
 NAMES = {
-    FOCUS: "On mirrored traffic, the tasks that the cycle corrected win or hold.",
-    OTHERS: "On mirrored traffic, no other task gets worse.",
+    WON: "On mirrored traffic, the candidate does better on the tasks that the cycle corrected.",
+    SLICES: "On mirrored traffic, no task gets worse by more than its margin.",
+    COSTS: "A completed task takes no more tokens than it may.",
     ANSWERS: "The candidate answers what the champion answered.",
 }
 
-NOT_KNOWN = "not known"
 
-
-@dataclass(frozen=True)
-class Likeness:
-    """For a task without a validator: which answers say what the champion's said."""
-
-    champion: Sequence[bool]
-    """Asked the same again."""
-    candidate: Sequence[bool]
-
-
-def by_validator(rows: pl.DataFrame, task: str, validator: Validator, gates: GateSettings) -> Score:
-    """Who succeeded on a task. Pairs that the validator cannot tell are left out of it."""
-    told = [
-        (old, new and not failed)
-        for request, champion, candidate, failed in rows.select(
-            "request", "champion_answer", "candidate_answer", "failed"
-        ).iter_rows()
-        if (old := judged(request, champion or "", validator)) is not None
-        and (new := judged(request, candidate or "", validator)) is not None
+def judge(
+    outcomes: pl.DataFrame,
+    readings: Mapping[str, Reading],
+    focus: Sequence[str],
+    gates: GateSettings,
+) -> list[Gate]:
+    """The gates, from the pairs and the readings of their fronts."""
+    slices = {name: each for name, each in readings.items() if name.startswith(f"{COMPLETION} ")}
+    won = {FOCUS: slices.pop(FOCUS)}
+    costs = {name: each for name, each in readings.items() if name.split(" of ")[0] == COST}
+    corrected = outcomes.filter(pl.col("task").is_in(focus))
+    return [
+        _gate(WON, won, _score(corrected, "corrected tasks", won[FOCUS])),
+        _gate(SLICES, slices, *_slice_scores(outcomes, slices)),
+        _gate(COSTS, costs),
+        _answers(outcomes, gates),
     ]
-    found = Pairs.of([old for old, _ in told], [new for _, new in told])
-    return Score(
-        task,
-        "success",
-        champion=Rate.of(found.champion, found.n),
-        candidate=Rate.of(found.candidate, found.n),
-        difference=difference(found),
-        p_value=min(p_better(found), p_worse(found)),
-        verdict=_verdict(found, gates),
+
+
+def verdict(gates: Sequence[Gate], readings: Mapping[str, Reading]) -> tuple[Verdict, str]:
+    """The verdict on the shadow so far, and its reason."""
+    answered = next(found for found in gates if found.name == ANSWERS)
+    found = together(readings) if answered.passed else "failed"
+    if found == "failed":
+        return found, refusals([gate for gate in gates if gate.lost])
+    open_ones = [name for name, reading in readings.items() if not reading.met]
+    if found == "not known":
+        return found, f"not known yet: {', '.join(open_ones)}"
+    return found, "every front is won or held on mirrored traffic"
+
+
+def _gate(name: str, readings: Mapping[str, Reading], *scores: Score | None) -> Gate:
+    return Gate(
+        name,
+        passed=all(reading.met for reading in readings.values()),
+        lost=any(reading.verdict == "lost" for reading in readings.values()),
+        sentence="; ".join(f"{front} {reading}" for front, reading in readings.items()),
+        scores=[score for score in scores if score is not None],
     )
 
 
-def by_likeness(task: str, seen: Likeness, gates: GateSettings) -> Score:
-    """Whether the candidate strays from the champion more than the champion itself does."""
-    found = Pairs.of(seen.champion, seen.candidate)
+def _answers(outcomes: pl.DataFrame, gates: GateSettings) -> Gate:
+    """However often one looks, the share of failures is above this in 39 of 40 trials."""
+    failed = int(outcomes["failed"].sum())
+    least = as_share(lower(Tally.of_share(failed, outcomes.height), ERROR))
+    passed = least <= gates.max_error_share
+    return Gate(
+        ANSWERS,
+        passed=passed,
+        lost=not passed,
+        sentence=f"{failed} of {outcomes.height} mirrored calls failed: {least:.1%} or more of all;"
+        f" {gates.max_error_share:.1%} is the limit",
+    )
+
+
+def _slice_scores(outcomes: pl.DataFrame, slices: Mapping[str, Reading]) -> list[Score | None]:
+    scores = []
+    for name, reading in slices.items():
+        task = name.removeprefix(f"{COMPLETION} ")
+        of_task = outcomes.filter(task=task)
+        scores.append(_alike(of_task, task, reading) or _score(of_task, task, reading))
+    return scores
+
+
+def _score(outcomes: pl.DataFrame, task: str, reading: Reading) -> Score | None:
+    """Success on both sides; none where nobody could tell any."""
+    told = outcomes.filter(pl.col("champion").is_not_null())
+    if told.is_empty():
+        return None
+    return Score(
+        task,
+        "success",
+        champion=Rate.of(int(told["champion"].sum()), told.height),
+        candidate=Rate.of(int(told["candidate"].sum()), told.height),
+        verdict=reading.verdict,
+        reading=reading,
+    )
+
+
+def _alike(outcomes: pl.DataFrame, task: str, reading: Reading) -> Score | None:
+    """Likeness to the champion, and the champion's to itself; none where it was not looked at."""
+    asked = outcomes.drop_nulls("alike")
+    if asked.is_empty():
+        return None
     return Score(
         task,
         "agreement on mirrored calls",
         champion=None,
-        candidate=Rate.of(found.candidate, found.n),
-        itself=Rate.of(found.champion, found.n),
-        difference=difference(found),
-        p_value=p_worse(found),
-        verdict="lost" if is_worse(found, gates.max_task_loss) else NOT_KNOWN,
+        candidate=Rate.of(int(asked["alike"].sum()), asked.height),
+        itself=Rate.of(int(asked["itself"].sum()), asked.height),
+        verdict=reading.verdict,
+        reading=reading,
     )
-
-
-def judge(
-    rows: pl.DataFrame, scores: Mapping[str, Score], focus: Sequence[str], gates: GateSettings
-) -> list[Gate]:
-    """The gates, from the score of every task."""
-    corrected = [score for task, score in scores.items() if task in focus]
-    others = [score for task, score in scores.items() if task not in focus]
-    failed = int(rows["failed"].sum())
-    errors = Rate.of(failed, rows.height)
-    return [
-        _gate(FOCUS, corrected, "the mirrored calls were of other tasks"),
-        _gate(OTHERS, others, "the mirrored calls were of the corrected tasks alone"),
-        Gate(
-            ANSWERS,
-            errors.low <= gates.max_error_share,
-            f"{failed} of {rows.height} mirrored calls failed; {gates.max_error_share:.1%} is the"
-            f" limit, the interval begins at {errors.low:.1%}",
-        ),
-    ]
-
-
-def unknown(scores: Mapping[str, Score]) -> list[str]:
-    """The tasks that nobody could judge."""
-    return [task for task, score in scores.items() if score.verdict == NOT_KNOWN]
-
-
-def verdict(gates: Sequence[Gate], unknown: Sequence[str]) -> tuple[Verdict, str]:
-    """The verdict on the whole shadow, and its reason."""
-    if not all(found.passed for found in gates):
-        return "failed", refusals(gates)
-    if unknown:
-        return "not known", f"no validator judges {', '.join(unknown)}; nothing got worse elsewhere"
-    return "passed", "no task got worse on mirrored traffic"
-
-
-def _gate(name: str, scores: Sequence[Score], nothing: str) -> Gate:
-    if not scores:
-        return Gate(name, True, nothing)
-    said = ", ".join(f"{score.task} {score.verdict}" for score in scores)
-    return Gate(name, all(score.verdict != "lost" for score in scores), said, scores)
-
-
-def _verdict(found: Pairs, gates: GateSettings) -> str:
-    """`kept`: the interval shows that no more than the margin is lost; `held`: nothing shows that
-    anything is lost, which for few pairs is not the same.
-    """
-    if found.n == 0:
-        return NOT_KNOWN
-    if p_better(found) < ALPHA:
-        return "won"
-    if is_worse(found, gates.shadow_margin):
-        return "lost"
-    if found.champion / found.n < gates.retained_from:
-        return "not counted: the champion cannot do it"
-    return "kept" if difference(found).low >= -gates.shadow_margin else "held"

@@ -10,27 +10,30 @@ no loss of a few points can be seen in that noise.
 import asyncio
 from collections.abc import Sequence
 
-from loop_platform.chat import Chat, Reply
-from loop_platform.defs.evaluation.interview import Messages
+from loop_platform.chat import Body, Chat, Reply
 
 AGREES = 0.8
 """Share of an answer's tokens from which a release agrees with it."""
 
 
 def asked_again(
-    chats: Sequence[Chat], conversations: Sequence[Messages], said: Sequence[Reply], in_flight: int
+    chats: Sequence[Chat], prompts: Sequence[Body], said: Sequence[Reply], in_flight: int
 ) -> list[list[Reply]]:
-    """For each of `chats` a reply a conversation, whose `ranks` are those of what was said."""
+    """For each of `chats` a reply a prompt, whose `ranks` are those of what was said.
+
+    A prompt is a request's body: `messages`, and what else shapes what the model reads.
+    """
     bodies = [
         {
-            "messages": [*messages, {"role": "assistant", "content": reply.text}],
+            **prompt,
+            "messages": [*prompt["messages"], {"role": "assistant", "content": reply.text}],
             "continue_final_message": True,
             "add_generation_prompt": False,
             "prompt_logprobs": 0,
             "max_tokens": 1,
             "temperature": 0,
         }
-        for messages, reply in zip(conversations, said, strict=True)
+        for prompt, reply in zip(prompts, said, strict=True)
     ]
 
     async def ask() -> list[list[Reply]]:

@@ -50,8 +50,12 @@ class ObservedCall:
 
     @cached_property
     def wants_json(self) -> bool:
-        """Whether the answer was to be JSON: by `response_format`, or by the system's words."""
+        """Whether the answer was to be JSON: by `response_format`, `text.format` where the request
+        is for a response, or by the system's words."""
         form = self.request.get("response_format")
+        text = self.request.get("text")
+        if form is None and isinstance(text, dict):
+            form = text.get("format")
         if isinstance(form, dict) and form.get("type") in ("json_object", "json_schema"):
             return True
         system = (m for m in self.messages if isinstance(m, dict) and m.get("role") == "system")

@@ -1,13 +1,15 @@
 """Sees when enough calls came for another look at drift."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import sqlalchemy as sa
 
 from loop_platform.automation import runs_in_flight
-from loop_platform.database import call_counts, cycles, releases
+from loop_platform.database import call_counts
+from loop_platform.defs.curation.due import in_training
 from loop_platform.defs.monitoring.drift_report import drift_report
+from loop_platform.defs.monitoring.windows import ASKED
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import current_hour
 from loop_platform.settings import settings
@@ -33,7 +35,7 @@ def drift_due(
     if waited < monitoring.drift_interval_s:
         return dg.SkipReason(f"the last report looked at the calls of {waited:.0f} s ago")
     with loop.database.connect() as connection:
-        if cycle := _in_training(connection, loop.settings.training.timeout_s):
+        if cycle := in_training(connection, loop.settings.training.timeout_s):
             return dg.SkipReason(f"cycle {cycle} is in training, on the same cores")
         counts, last = _since(connection, looked)
     most = max(counts.values(), default=0)
@@ -42,23 +44,12 @@ def drift_due(
     return dg.SensorResult([dg.RunRequest(partition_key=current_hour())], cursor=last.isoformat())
 
 
-def _in_training(connection: sa.Connection, timeout_s: float) -> str | None:
-    """An open cycle that has no release yet, for as long as training may take."""
-    registered = sa.exists().where(releases.c.cycle == cycles.c.cycle)
-    started = sa.func.clock_timestamp() - timedelta(seconds=timeout_s)
-    query = sa.select(sa.func.min(cycles.c.cycle)).where(
-        cycles.c.closed_at.is_(None), cycles.c.opened_at > started, ~registered
-    )
-    cycle: str | None = connection.scalar(query)
-    return cycle
-
-
 def _since(connection: sa.Connection, looked: datetime) -> tuple[dict[str, int], datetime | None]:
-    """Champion calls by task that telemetry counted since, and when the last was."""
+    """Callers' calls by task that telemetry counted since, and when the last was."""
     counted = call_counts.c.counted_at
     query = (
         sa.select(call_counts.c.task, sa.func.sum(call_counts.c.calls), sa.func.max(counted))
-        .where(call_counts.c.route == "champion", counted > looked)
+        .where(call_counts.c.route.in_(ASKED), counted > looked)
         .group_by(call_counts.c.task)
     )
     rows = connection.execute(query).all()

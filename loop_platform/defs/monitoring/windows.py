@@ -11,6 +11,9 @@ from loop_platform.database import call_counts, releases, routes
 from loop_platform.defs.monitoring.drift import FEWEST
 from loop_platform.lake import Lake
 
+ASKED = ("champion", "external")
+"""The routes whose prompts are what callers ask: a team that sends telemetry in has no other."""
+
 
 @dataclass(frozen=True)
 class Champion:
@@ -47,9 +50,9 @@ def champion(connection: sa.Connection) -> Champion | None:
 
 
 def tasks(connection: sa.Connection, hour: str) -> list[str]:
-    """The tasks that champions have answered until this hour."""
+    """The tasks that callers have asked for until this hour."""
     query = sa.select(call_counts.c.task.distinct()).where(
-        call_counts.c.route == "champion", call_counts.c.hour <= hour
+        call_counts.c.route.in_(ASKED), call_counts.c.hour <= hour
     )
     return sorted(connection.scalars(query))
 
@@ -65,9 +68,9 @@ class TaskCalls:
     window: int
 
     def prompts(self, serving: Champion) -> Windows | None:
-        """What callers asked champions: before the promotion, and now."""
-        asked = call_counts.c.route == "champion"
-        return self._windows(asked, pl.col("route") == "champion", serving)
+        """What callers asked champions, or others: before the promotion, and now."""
+        asked = call_counts.c.route.in_(ASKED)
+        return self._windows(asked, pl.col("route").is_in(ASKED), serving)
 
     def answers(self, serving: Champion) -> Windows | None:
         """What this champion answered: in its trials, on the window it was judged on, and now."""
@@ -80,7 +83,7 @@ class TaskCalls:
         rows = self._read(counted, serving).filter(wanted)
         promoted = pl.col("call_id") > serving.first_id
         before = rows.filter(~promoted)
-        after = rows.filter(promoted, pl.col("route") == "champion")
+        after = rows.filter(promoted, pl.col("route").is_in(ASKED))
         if before.height < FEWEST:  # a new task, or the first release: its own first calls
             before, after = after.head(self.window), after.slice(self.window)
         current = after.tail(self.window)

@@ -1,20 +1,20 @@
-"""The canary: a candidate with a few per cent of the people, beside the champion with the rest."""
+"""The canary: a candidate with a few per cent of the people, beside the champion with the rest.
 
-from collections.abc import Sequence
+It is looked at again and again, until every front holds, one is lost, or its budget is spent.
+"""
 
 import dagster as dg
 
 from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import comparison, planned
-from loop_platform.defs.evaluation.decision import conclude
-from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
-from loop_platform.defs.evaluation.picture import picture
+from loop_platform.defs.evaluation.course import course, picture
+from loop_platform.defs.evaluation.decision import settle
+from loop_platform.defs.evaluation.evidence import progress, table
 from loop_platform.defs.release import canary_gates
 from loop_platform.defs.release.exposure import exposure
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
 from loop_platform.release.states import State
-from loop_platform.release.trials import Trial
 
 SHADOW = dg.AssetKey(["evaluation", "shadow"])
 CANARY = dg.AssetKey(["release", "canary"])
@@ -38,45 +38,52 @@ _EVERY_HOUR = dg.AllPartitionMapping()
     owners=["team:loop"],
 )
 def canary(context: dg.AssetExecutionContext, loop: LoopResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name alone
-    """The candidate's first live calls against the champion's of the same period."""
+    """The candidate's live calls against the champion's of the same period."""
+    limits = loop.settings.gates
     with loop.database.connect() as connection:
         both = comparison(connection, context.partition_key)
         trial = planned(connection, both.candidate.release, State.CANARY)
         seen = exposure(connection, loop.lake, trial)
-    if seen.canary.height < trial.planned:
+    calls = seen.canary.height
+    if calls < trial.planned:
         raise dg.Failure(
-            f"{seen.canary.height} of {trial.planned} planned canary calls are in telemetry:"
-            " nothing is judged before the last of them came"
+            f"{calls} of {trial.planned} planned canary calls are in telemetry: nothing is judged"
+            " before the last of them came"
         )
-    gates = canary_gates.judge(seen, loop.settings.gates)
-    asked_for = _conclude(loop, trial, gates)
+    found = canary_gates.fronts(seen, trial.fronts, limits.latency_budget_ms)
+    known = canary_gates.readings(found)
+    gates = canary_gates.judge(found, known)
+    verdict, reason = canary_gates.verdict(gates, known)
+    courses = {name: course(each.goal, each.after, each.candidates) for name, each in found.items()}
+    with loop.database.begin() as connection:
+        settled = settle(
+            connection,
+            trial,
+            verdict,
+            reason,
+            {
+                **progress(trial.champion, gates, known, calls),
+                "courses": {name: list(each.moments) for name, each in courses.items()},
+            },
+            then=State.CHAMPION,
+            automatic=limits.promotion == "automatic",
+        )
     return dg.MaterializeResult(
         value=seen.rows,
         metadata={
             "release": trial.release,
             "champion": trial.champion,
-            "canary calls planned and judged": trial.planned,
+            "canary calls judged": calls,
+            "canary calls at least": trial.planned,
+            "canary calls at most": trial.budget,
             "champion calls beside them": seen.champion.height,
-            "asked for": asked_for,
+            "verdict": verdict,
+            "reason": reason,
+            "asked for": settled.asked_for,
             "scores": dg.MetadataValue.md(table(gates)),
-            "picture": picture([score for found in gates for score in found.scores]),
+            "fronts": dg.MetadataValue.json({name: str(each) for name, each in known.items()}),
+            "picture": picture(courses),
             "dagster/row_count": seen.rows.height,
         },
-        check_results=[check_result(found) for found in gates],
+        check_results=[check_result(found, final=settled.refused) for found in gates],
     )
-
-
-def _conclude(loop: LoopResource, trial: Trial, gates: Sequence[Gate]) -> str:
-    passed = all(found.passed for found in gates)
-    automatic = loop.settings.gates.promotion == "automatic"
-    reason = "nothing got worse in its canary" if passed else refusals(gates)
-    with loop.database.begin() as connection:
-        return conclude(
-            connection,
-            trial.release,
-            State.CANARY,
-            "passed" if passed else "failed",
-            reason=reason,
-            evidence=evidence(trial.champion, gates),
-            next_state=State.CHAMPION if automatic else None,
-        )

@@ -34,8 +34,8 @@ def arrived(connection: sa.Connection, lake: Lake, trial: Trial) -> int:
 
 
 def exposure(connection: sa.Connection, lake: Lake, trial: Trial) -> Exposure:
-    """The first planned canary calls, and the champion's calls up to the last of them."""
-    canary = _calls(connection, lake, trial, "canary").head(trial.planned).collect()
+    """The canary calls up to the budget, and the champion's calls up to the last of them."""
+    canary = _calls(connection, lake, trial, "canary").head(trial.budget).collect()
     last = canary["call_id"].max()
     champion = _calls(connection, lake, trial, "champion").filter(pl.col("call_id") <= last)
     said = _said(connection, lake, trial)

@@ -26,15 +26,19 @@ _METRICS = dg.define_asset_job("metrics", dg.AssetSelection.assets(["ecosystem",
 def canary_complete(
     context: dg.SensorEvaluationContext, loop: LoopResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Has the canary judged once the last planned call is in telemetry."""
+    """Has the canary looked at when its first planned calls are in telemetry, and then whenever a
+    quarter more are, until it is settled.
+    """
     with loop.database.begin() as connection:
         for release in registry.in_states(connection, {State.CANARY}):
             trial = trials.find(connection, release.release, State.CANARY)
             if trial is None or trial.verdict is not None:
                 continue
             arrived = exposure.arrived(connection, loop.lake, trial)
-            if arrived < trial.planned:
-                return dg.SkipReason(f"{arrived} of {trial.planned} canary calls are in telemetry")
+            if arrived < trial.next_look:
+                return dg.SkipReason(
+                    f"{arrived} of {trial.next_look} canary calls are in telemetry"
+                )
             return pursue(context, connection, release)
     return dg.SkipReason("no release is in canary without a verdict")
 

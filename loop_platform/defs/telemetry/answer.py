@@ -35,7 +35,7 @@ def read_answer(response: str) -> Answer:
     """The answer in a response's body, which is a JSON object or the text of an event stream."""
     answer = Answer()
     calls: dict[int, dict[str, str]] = {}
-    for payload in _payloads(response):
+    for payload in payloads(response):
         for choice in _objects(payload.get("choices")):
             if choice.get("index", 0) == 0:
                 _add(answer, calls, choice)
@@ -44,7 +44,8 @@ def read_answer(response: str) -> Answer:
     return answer
 
 
-def _payloads(response: str) -> Iterator[Object]:
+def payloads(response: str) -> Iterator[Object]:
+    """The JSON objects of a response's body: one, or one an event of a stream."""
     if response.lstrip().startswith("{"):
         yield from _decoded(response)
         return

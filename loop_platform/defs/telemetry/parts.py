@@ -19,6 +19,9 @@ _MERGE = 32
 # A merged file's parts are left in place for those who are reading them.
 _KEPT = timedelta(minutes=10)
 
+_EVERY_HOUR = 7_300_003
+"""Advisory lock: shared by who holds an hour, exclusive for who holds them all."""
+
 
 @dataclass(frozen=True)
 class HeldHour:
@@ -31,8 +34,13 @@ class HeldHour:
     lake: Lake
     asset: str
     hour: str
+    alone: bool = False
+    """The transaction holds every hour already: `hold_every_hour`."""
 
     def __post_init__(self) -> None:
+        if self.alone:
+            return
+        self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_EVERY_HOUR)))
         name = sa.func.hashtextextended(f"{self.asset} {self.hour}", 0)
         self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(name)))
 
@@ -72,6 +80,19 @@ class HeldHour:
         self.connection.execute(sa.delete(parts).where(self._mine))
         return len(known)
 
+    def remove(self, ids: Collection[str]) -> pl.DataFrame:
+        """Take the rows with these ids out of the hour, and return them. The files that they were
+        in are replaced; who reads one meanwhile still finds it."""
+        key = KEYS[self.asset]
+        removed = [self.lake.scan([], schema(self.asset)).collect()]
+        for path in {part.path for part in self.parts() if part.rows}:
+            frame = self.lake.scan([path], schema(self.asset)).collect()
+            gone = pl.col(key).is_in(list(ids))
+            removed.append(frame.filter(gone))
+            if removed[-1].height:
+                self._replace(path, frame.filter(~gone))
+        return pl.concat(removed)
+
     def compact(self) -> int:
         """Merge the files of a closed hour into one, of an open hour when many are small.
 
@@ -90,7 +111,7 @@ class HeldHour:
             due = small if len(small) >= _MERGE else []
         if due:
             self._merge(due)
-        self._sweep()
+        sweep(self.connection, self.lake)
         return len(due)
 
     @property
@@ -101,11 +122,30 @@ class HeldHour:
     def _mine(self) -> sa.ColumnElement[bool]:
         return sa.and_(parts.c.asset == self.asset, parts.c.hour == self.hour)
 
+    def _replace(self, path: str, frame: pl.DataFrame) -> None:
+        """The rows that are left of a file, in a file of their own."""
+        left = dict(frame.group_by("segment_id").len().iter_rows())
+        new = self._named(frame)
+        if frame.height:
+            self._write(frame, new)
+        for part in self.parts():
+            if part.path == path:
+                self.connection.execute(
+                    sa.update(parts)
+                    .where(self._mine, parts.c.segment_id == part.segment_id)
+                    .values(path=new, rows=left.get(part.segment_id, 0))
+                )
+        self._supersede({path})
+
+    def _named(self, frame: pl.DataFrame) -> str:
+        """A path that the ids alone decide."""
+        ids = hashlib.sha256("".join(frame[KEYS[self.asset]]).encode()).hexdigest()[:16]
+        return f"{self.folder}/merged-{ids}.parquet"
+
     def _merge(self, paths: Collection[str]) -> None:
         key = KEYS[self.asset]
         frame = self.lake.scan(sorted(paths), schema(self.asset)).sort(key).collect()
-        ids = hashlib.sha256("".join(frame[key]).encode()).hexdigest()[:16]
-        path = f"{self.folder}/merged-{ids}.parquet"
+        path = self._named(frame)
         self._write(frame, path)
         self.connection.execute(
             sa.update(parts)
@@ -123,12 +163,21 @@ class HeldHour:
         if rows:
             self.connection.execute(insert(superseded_files).values(rows).on_conflict_do_nothing())
 
-    def _sweep(self) -> None:
-        """Remove the files that were replaced a while ago."""
-        old = superseded_files.c.superseded_at < sa.func.clock_timestamp() - _KEPT
-        gone = sa.delete(superseded_files).where(old).returning(superseded_files.c.path)
-        for path in self.connection.scalars(gone):
-            self.lake.remove(path)
+
+def hold_every_hour(connection: sa.Connection) -> None:
+    """Waits until nobody holds an hour, and lets nobody hold one until the transaction ends. A lock
+    for each of some thousand hours would be more than PostgreSQL has room for."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_EVERY_HOUR)))
+
+
+def sweep(connection: sa.Connection, lake: Lake) -> int:
+    """Remove the files that were replaced a while ago; says how many."""
+    old = superseded_files.c.superseded_at < sa.func.clock_timestamp() - _KEPT
+    gone = sa.delete(superseded_files).where(old).returning(superseded_files.c.path)
+    paths = connection.scalars(gone).all()
+    for path in paths:
+        lake.remove(path)
+    return len(paths)
 
 
 def settle(connection: sa.Connection, hour: str) -> None:

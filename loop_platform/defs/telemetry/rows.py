@@ -7,9 +7,12 @@ import msgspec
 import polars as pl
 
 from loop_platform.defs.telemetry.answer import read_answer
+from loop_platform.defs.telemetry.responses import messages_of_response, read_response
 from loop_platform.identity import hour_of
 from loop_platform.records import Call, Contribution, Feedback
 from loop_platform.tables import CALLS, FEEDBACK
+
+RESPONSES = "/v1/responses"
 
 
 def call_rows(calls: Sequence[Call], segment_id: str) -> pl.DataFrame:
@@ -30,11 +33,12 @@ def feedback_rows(given: Sequence[Feedback | Contribution], segment_id: str) -> 
 
 
 def _call(call: Call) -> dict[str, Any]:
-    answer = read_answer(call.response)
+    read = read_response if call.endpoint == RESPONSES else read_answer
+    answer = read(call.response)
     request = bytes(call.request).decode()
     return _fields(call) | {
         "request": request,
-        "messages": messages_of(request),
+        "messages": messages_of(request, call.endpoint),
         "answer": answer.text,
         "finish_reason": answer.finish_reason,
         "mean_logprob": answer.mean_logprob,
@@ -43,14 +47,19 @@ def _call(call: Call) -> dict[str, Any]:
     }
 
 
-def messages_of(request: str) -> str:
-    """The conversation in a request's body, as JSON: a completion's prompt is one user message."""
+def messages_of(request: str, endpoint: str) -> str:
+    """The conversation in a request's body, as JSON: a completion's prompt is one user message.
+
+    The texts of an embedding are no conversation: there is nothing to answer in them.
+    """
     try:
         body = msgspec.json.decode(request)
     except msgspec.DecodeError:  # an escape that stands for no character: raw JSON passes it
         return "[]"
     if not isinstance(body, dict):
         return "[]"
+    if endpoint == RESPONSES:
+        return msgspec.json.encode(messages_of_response(body)).decode()
     messages = body.get("messages")
     if messages is None and "prompt" in body:
         prompt = body["prompt"]

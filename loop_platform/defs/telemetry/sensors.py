@@ -5,6 +5,7 @@ import time
 import dagster as dg
 
 from loop_platform.automation import runs_in_flight
+from loop_platform.defs.curation.due import in_training
 from loop_platform.defs.resources import LoopResource
 from loop_platform.manifest import Pending, pending_hours, uncompacted_hours
 from loop_platform.settings import settings
@@ -29,12 +30,21 @@ def new_segments(
     if unfinished := runs_in_flight(context):
         return dg.SkipReason(f"{unfinished} runs of this sensor are not finished")
     with loop.database.connect() as connection:
+        training = in_training(connection, loop.settings.training.timeout_s)
+        waited = time.time() - float(context.cursor or 0)
+        if training and waited < loop.settings.dagster.telemetry_in_training_s:
+            return dg.SkipReason(
+                f"cycle {training} is in training, on the same cores; the last run was asked for"
+                f" {waited:.0f} s ago"
+            )
         closed = dict.fromkeys(uncompacted_hours(connection), Pending(0, "compaction"))
         due = closed | pending_hours(connection)
     if not due:
         return dg.SkipReason("no segment is pending and no closed hour is in many files")
     chosen = sorted(due, reverse=True)[:_HOURS_A_TICK]
-    return dg.SensorResult([_request(hour, due[hour]) for hour in chosen])
+    return dg.SensorResult(
+        [_request(hour, due[hour]) for hour in chosen], cursor=str(round(time.time()))
+    )
 
 
 def _request(hour: str, pending: Pending) -> dg.RunRequest:
