@@ -13,7 +13,7 @@ from home_assistant.traffic import Background
 from home_assistant.users import USERS, Habits
 
 POOL = 900
-NEW_COMMANDS, NEW_SEEN, NEW_UNSEEN = 420, 100, 60
+NEW_COMMANDS, NEW_SEEN, NEW_UNSEEN = 600, 100, 60
 _EAGER = Habits(correct=0.85)
 _CASUAL = Habits(correct=0.1)
 _CYCLE_TIMEOUT_S = 2400.0
