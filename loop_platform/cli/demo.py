@@ -66,7 +66,8 @@ def demo(cycles: int, keep: bool, seed: int) -> None:
             status = _drive(found, out, cycles, seed)
             _tell_where(found, progress, out, kept=keep or running is None)
             if keep and running is not None:
-                running.wait()
+                with contextlib.suppress(KeyboardInterrupt):  # the demo had its result before
+                    running.wait()
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
