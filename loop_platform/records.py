@@ -1,6 +1,6 @@
 """The data contracts: what the gateway journals, once, for every stage.
 
-A journal file is lines of JSON, each one `Record`; the `record` field names which. A reader of a
+A journal file is lines of JSON, each one `Line`; the `record` field names which. A reader of a
 newer schema reads older lines: fields are only ever added, with a default.
 """
 
@@ -94,3 +94,18 @@ class Contribution(
 
 
 Record = Call | Feedback | Contribution
+
+
+class Opened(msgspec.Struct, frozen=True, tag_field="record", tag="opened"):
+    """A stream that began. No row comes of it: the call's own record follows when it ends."""
+
+    call: Call
+    """What is recorded in the end where the gateway is killed before it ends."""
+
+
+class Continued(msgspec.Struct, frozen=True, tag_field="record", tag="continued"):
+    """The streams that began here and did not end go on in the writer's next segment."""
+
+
+Line = Record | Opened | Continued
+"""What the lines of a segment can be."""

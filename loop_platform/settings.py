@@ -40,6 +40,10 @@ class GatewaySettings(_Group):
     max_traces_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     """Of a batch of spans sent to `/v1/traces`, packed and unpacked."""
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
+    durability: Literal["process", "power"] = "process"
+    """What an answered call outlives: that the gateway is killed, or a power cut too. For the
+    latter, every answer waits until the disk has its record; those that come together share one
+    wait."""
     on_disk_full: Literal["refuse", "serve"] = "refuse"
     tasks_by_model: dict[str, str] = {}
     """Task of a call by its `model` name, or by a pattern of names (`gpt-4*`), where neither header

@@ -6,14 +6,14 @@ import signal
 import threading
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from loop_platform import logs
 from loop_platform.gateway.app import create_app
 from loop_platform.settings import settings
 
 
-def worker() -> Starlette:
+def worker() -> ASGIApp:
     """The application, in each worker process."""
     logs.configure(settings().export)
     parent = multiprocessing.parent_process()

@@ -1,5 +1,6 @@
 """The gateway as an ASGI application."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from loop_platform.gateway.asked import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
 from loop_platform.gateway.catalogue import Catalogue
@@ -19,16 +21,21 @@ from loop_platform.gateway.incoming import CallerGoneError
 from loop_platform.gateway.metrics import Metrics
 from loop_platform.gateway.parts import Parts, parts
 from loop_platform.gateway.refusals import RefusedError, broken, refused
+from loop_platform.gateway.short_way import ShortWay
 from loop_platform.gateway.traces import TraceDesk
 from loop_platform.settings import Settings
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings) -> ASGIApp:
     """The application of one worker, which starts and stops with the server."""
     return app_of(parts(settings))
 
 
-def app_of(gateway: Parts) -> Starlette:
+def app_of(gateway: Parts) -> ASGIApp:
+    return ShortWay(_app_of(gateway))
+
+
+def _app_of(gateway: Parts) -> Starlette:
     desk = FeedbackDesk(gateway)
     catalogue = Catalogue(gateway)
     health = Health(gateway)
@@ -36,7 +43,11 @@ def app_of(gateway: Parts) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await gateway.start()
+        # What is there by now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         yield
+        gc.unfreeze()
         await gateway.stop()
 
     return Starlette(

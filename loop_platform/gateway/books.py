@@ -2,26 +2,43 @@
 
 import logging
 import time
-from typing import Literal
 
+from loop_platform.gateway.commit import GroupCommit
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.exchange import Exchange, Outcome
 from loop_platform.gateway.journal import Journal, JournalError
 from loop_platform.records import Record
+from loop_platform.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
 _WARN_EVERY_S = 10.0
 
+_KILLED = "the gateway was killed before the answer had ended"
+
 
 class Books:
-    def __init__(
-        self, journal: Journal, counters: Counters, on_disk_full: Literal["refuse", "serve"]
-    ) -> None:
+    def __init__(self, journal: Journal, counters: Counters, settings: GatewaySettings) -> None:
         self._journal = journal
         self._counters = counters
-        self._on_disk_full = on_disk_full
+        self._refuses = settings.on_disk_full == "refuse"
+        self._commit = GroupCommit(journal.sync) if settings.durability == "power" else None
         self._warned_at = -_WARN_EVERY_S
+
+    def open(self, exchange: Exchange, status: int) -> None:
+        """Enters a stream that begins, so that it is on record even if the worker is killed.
+
+        Raises:
+            JournalError: it is not on disk, and the settings say not to serve then.
+        """
+        cut = exchange.record(Outcome(status, False, _KILLED), exchange.elapsed_ms())
+        try:
+            self._journal.open(cut)
+        except JournalError as error:
+            self._warn(error)
+            if self._refuses:
+                self._journal.unwritten += 1
+                raise
 
     def close(self, exchange: Exchange, outcome: Outcome) -> None:
         """Enters the call, once.
@@ -38,7 +55,7 @@ class Books:
         try:
             self.enter(exchange.record(outcome, latency_ms))
         except JournalError:
-            if self._on_disk_full == "refuse":
+            if self._refuses:
                 raise
 
     def enter(self, record: Record) -> None:
@@ -46,7 +63,26 @@ class Books:
         try:
             self._journal.append(record)
         except JournalError as error:
-            if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
-                self._warned_at = time.monotonic()
-                logger.error("%s (%d records lost so far)", error, self._journal.unwritten)
+            self._warn(error)
             raise
+
+    async def settle(self) -> None:
+        """Returns when everything that was entered is as durable as the settings say.
+
+        Raises:
+            JournalError: the disk does not take it, and the settings say not to serve then.
+        """
+        if self._commit is None:  # what is written outlives the process
+            return
+        try:
+            await self._commit.wait()
+        except JournalError as error:
+            self._journal.unwritten += 1
+            self._warn(error)
+            if self._refuses:
+                raise
+
+    def _warn(self, error: JournalError) -> None:
+        if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
+            self._warned_at = time.monotonic()
+            logger.error("%s (%d records lost so far)", error, self._journal.unwritten)

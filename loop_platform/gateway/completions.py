@@ -35,7 +35,7 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = scope[EXCHANGE] = await self._opened(scope, receive)
         try:
-            async with Presence(receive):
+            with Presence(receive):
                 reply = await self._answer(exchange, send)
             self._parts.mirror.offer(exchange)
             await reply.finish()
@@ -47,6 +47,7 @@ class Completions:
             self._abandon(exchange, Outcome(error.status, False, error.detail, fault=fault))
             raise _with_headers(_refusal(error), exchange) from error
         except JournalError as error:
+            exchange.outcome = exchange.outcome or Outcome(503, False, "it cannot be recorded")
             raise _with_headers(_unrecorded(), exchange) from error
         finally:
             self._abandon(exchange, Outcome(500, False, "the gateway broke off"))
@@ -74,12 +75,14 @@ class Completions:
         exchange.receive(body)
         exchange.usage = usage_of(body)
         self._parts.books.close(exchange, Outcome(reply.status, True))
+        await self._parts.books.settle()
         body = exchange.asked.hidden.whole(body)
         await send(_start(exchange, reply, (b"content-length", b"%d" % len(body))))
         await send({"type": "http.response.body", "body": body})
 
     async def _stream(self, exchange: Exchange, reply: Reply, send: Send) -> None:
         answer = stream_of(exchange, exchange.asked.hidden)
+        self._parts.books.open(exchange, reply.status)
         await send(_start(exchange, reply, (b"cache-control", b"no-cache")))
         onward, last = b"", None
         try:
@@ -95,6 +98,7 @@ class Completions:
             outcome = Outcome(reply.status, False, error.detail, fault=True)
         try:
             self._parts.books.close(exchange, outcome)
+            await self._parts.books.settle()
             last = answer.last or _event(RefusedError(502, "the engine broke off", code="cut"))
         except JournalError:
             exchange.outcome = Outcome(503, False, "not recorded")
@@ -108,8 +112,14 @@ class Completions:
 
 
 def _start(exchange: Exchange, reply: Reply, *more: tuple[bytes, bytes]) -> dict[str, object]:
-    headers = [(b"content-type", reply.content_type.encode("latin-1")), *more]
-    headers += [(name.encode(), value.encode()) for name, value in exchange.headers().items()]
+    call_id = exchange.call_id.encode()
+    headers = [
+        (b"content-type", reply.content_type.encode("latin-1")),
+        *more,
+        (b"x-loop-call-id", call_id),
+        (b"x-loop-release", exchange.target.release.encode()),
+        (b"x-request-id", call_id),
+    ]
     if reply.retry_after is not None:
         headers.append((b"retry-after", reply.retry_after.encode("latin-1")))
     return {"type": "http.response.start", "status": reply.status, "headers": headers}

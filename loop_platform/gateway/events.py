@@ -1,6 +1,7 @@
 """Server-sent events: where one ends, what the last one says."""
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -14,6 +15,19 @@ class EventSplitter:
 
     def __init__(self) -> None:
         self._rest = b""
+
+    def feed_but_for(self, data: bytes, marks: Iterable[bytes]) -> tuple[bytes, list[bytes]]:
+        """The events that `data` completes: together those before the first that has one of the
+        marks in it, and the others one by one."""
+        if b"\r" in data or b"\r" in self._rest:  # engines write events without
+            return b"", self.feed(data)
+        data = self._rest + data
+        end = data.rfind(b"\n\n") + 1
+        found = [place for mark in marks if (place := data.find(mark, 0, end)) >= 0]
+        middle = end + 1 if not found else data.rfind(b"\n\n", 0, min(found)) + 2
+        middle = middle if middle > 1 else 0
+        self._rest = data[middle:]
+        return data[:middle], self.feed(b"") if found else []
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that `data` completes."""

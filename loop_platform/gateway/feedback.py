@@ -77,7 +77,7 @@ class FeedbackDesk:
             report=body.report,
             comment=body.comment,
         )
-        return self._accepted(feedback)
+        return await self._accepted(feedback)
 
     async def contribute(self, request: Request) -> Response:
         key, body = await self._received(request, _contributed)
@@ -92,7 +92,7 @@ class FeedbackDesk:
             answer=body.answer,
             comment=body.comment,
         )
-        return self._accepted(contribution)
+        return await self._accepted(contribution)
 
     async def follow(self, request: Request) -> Response:
         """Where a feedback is on its way, and which release shipped it."""
@@ -127,9 +127,10 @@ class FeedbackDesk:
     def _new_id(self, key: Key) -> str:
         return self._parts.identity.mint(_FEEDBACK_OF + key.tenant)
 
-    def _accepted(self, record: Feedback | Contribution) -> Response:
+    async def _accepted(self, record: Feedback | Contribution) -> Response:
         try:
             self._parts.books.enter(record)
+            await self._parts.books.settle()
         except JournalError as error:
             message = "the feedback cannot be recorded: the disk is full"
             raise unavailable(message, "journal_unwritable", 5) from error

@@ -1,14 +1,16 @@
 """The journal: every call and every piece of feedback, on disk before the answer's last byte.
 
 Records are appended to `<id>.open.jsonl`, one write each, so they outlive the process; sealing
-forces them to the disk too, so a power cut can take the last seconds (`segment_max_age_s`). A
-sealed file, `<segment_id>.jsonl`, is changed by nobody. The file lock on an open file tells the
-other workers, and the next start, that its writer lives.
+forces them to the disk too, so a power cut can take the last seconds (`segment_max_age_s`) unless
+each is waited for (commit.py). A sealed file, `<segment_id>.jsonl`, is changed by nobody. The file
+lock on an open file tells the other workers, and the next start, that its writer lives.
+
+Streams are entered when they begin, too: what an open file holds of them is all that stays when its
+writer is killed (recovery.py). Therefore a worker's streams are always all in the file that it
+writes: those under way go with it from one file to the next.
 """
 
 import contextlib
-import fcntl
-import os
 import threading
 import time
 from collections import deque
@@ -17,59 +19,27 @@ from pathlib import Path
 
 import msgspec
 
-from loop_platform.identity import new_id
-from loop_platform.records import Record
+from loop_platform.gateway.recovery import seal_abandoned
+from loop_platform.gateway.segment import OPEN_SUFFIX, SEALED_SUFFIX, Segment
+from loop_platform.records import Call, Continued, Opened, Record
 
-OPEN_SUFFIX = ".open.jsonl"
-SEALED_SUFFIX = ".jsonl"
+__all__ = [
+    "OPEN_SUFFIX",
+    "SEALED_SUFFIX",
+    "Journal",
+    "JournalError",
+    "seal_abandoned",
+    "sealed_segments",
+    "segment_id_of",
+]
 
 _encoder = msgspec.json.Encoder()
+
+_CONTINUED = _encoder.encode(Continued()) + b"\n"
 
 
 class JournalError(OSError):
     """A record could not be written: the disk is full, or worse."""
-
-
-class _Segment:
-    """A file that is being written, by this process alone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{new_id()}{OPEN_SUFFIX}"
-        self.opened_at = time.monotonic()
-        self.size = 0
-        self.torn = False
-        """A part of a record is at the end, and could not be taken back."""
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(self._file).st_nlink == 0:
-                raise BlockingIOError(f"{self.path} is gone")
-        except (
-            BlockingIOError
-        ):  # another worker's `seal_abandoned` was quicker: it removes the file
-            os.close(self._file)
-            raise
-
-    def write(self, line: bytes) -> None:
-        """Appends a whole line, or nothing."""
-        written = 0
-        try:
-            while written < len(line):
-                written += os.write(self._file, line[written:] if written else line)
-        except OSError:
-            self.torn = True
-            os.ftruncate(self._file, self.size)
-            self.torn = False
-            raise
-        self.size += written
-
-    def seal(self) -> None:
-        if self.size == 0 and not self.torn:
-            self.path.unlink()
-        else:
-            os.fsync(self._file)
-            _seal(self.path)
-        os.close(self._file)
 
 
 class Journal:
@@ -86,29 +56,25 @@ class Journal:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._sealing = threading.Lock()
-        self._segment: _Segment | None = None
-        self._finished: deque[_Segment] = deque()
+        self._segment: Segment | None = None
+        self._finished: deque[Segment] = deque()
+        self._streams: dict[str, bytes] = {}
+        """The entries of those under way."""
+        self._unsynced: set[Segment] = set()
 
     def append(self, record: Record) -> None:
-        """Writes one record; `JournalError` when it is not on disk."""
+        """Writes one record; `JournalError` when it is not on disk. A call ends its stream."""
         line = _encoder.encode(record) + b"\n"
-        with self._lock:
-            try:
-                if self._segment is None:
-                    self._segment = _new_segment(self.folder)
-                self._segment.write(line)
-            except OSError as error:
-                self.unwritten += 1
-                if self._segment is not None and self._segment.torn:
-                    self._finish()
-                raise JournalError(
-                    error.errno, f"the journal in {self.folder} cannot be written: {error}"
-                ) from error
-            full = self._segment.size >= self._max_bytes
-            if full:
-                self._finish()
-        if full:
-            self.when_full()
+        try:
+            self._append(line, ends=record.call_id if isinstance(record, Call) else None)
+        except JournalError:
+            self.unwritten += 1
+            raise
+
+    def open(self, call: Call) -> None:
+        """Enters a stream that begins: `call` is what is recorded of it if this worker is killed
+        before it ends. `JournalError` when it is not on disk."""
+        self._append(_encoder.encode(Opened(call)) + b"\n", begins=call.call_id)
 
     def seal(self, *, everything: bool = False) -> None:
         """Seals what is old or large enough, or everything."""
@@ -121,32 +87,67 @@ class Journal:
                 self._finished[0].seal()
                 self._finished.popleft()
 
-    def _old(self, segment: _Segment) -> bool:
+    def sync(self) -> None:
+        """Forces everything written so far to the disk; `OSError` where that fails."""
+        with self._lock:
+            unsynced, self._unsynced = self._unsynced, set()
+        with self._sealing:
+            try:
+                for segment in unsynced:
+                    if not segment.sealed:
+                        segment.sync()
+            except OSError:
+                with self._lock:
+                    self._unsynced |= unsynced
+                raise
+
+    def _append(self, line: bytes, *, begins: str | None = None, ends: str | None = None) -> None:
+        with self._lock:
+            if ends is not None:
+                self._streams.pop(ends, None)
+            try:
+                if self._segment is None:
+                    self._segment = self._begun()
+                self._segment.write(line)
+            except OSError as error:
+                if self._segment is not None and self._segment.torn:
+                    self._finish()
+                raise JournalError(
+                    error.errno, f"the journal in {self.folder} cannot be written: {error}"
+                ) from error
+            if begins is not None:
+                self._streams[begins] = line
+            self._unsynced.add(self._segment)
+            full = self._segment.size >= self._max_bytes
+            if full:
+                self._finish()
+        if full:
+            self.when_full()
+
+    def _begun(self) -> Segment:
+        """A new segment, with the streams that are under way."""
+        segment = _new_segment(self.folder)
+        try:
+            segment.write(b"".join(self._streams.values()))
+        except OSError:
+            segment.discard()
+            raise
+        return segment
+
+    def _old(self, segment: Segment) -> bool:
         return time.monotonic() - segment.opened_at >= self._max_age_s
 
     def _finish(self) -> None:
-        if self._segment is not None:
-            self._finished.append(self._segment)
-        self._segment = None
-
-
-def seal_abandoned(folder: Path) -> int:
-    """Seals the open files whose writers died, and says how many. A torn last line stays torn: the
-    reader sets it aside."""
-    sealed = 0
-    for path in sorted(folder.glob(f"*{OPEN_SUFFIX}")):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):  # sealed meanwhile; alive
-            file = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(file).st_size == 0:
-                    path.unlink()
-                else:
-                    _seal(path)
-                    sealed += 1
-            finally:
-                os.close(file)
-    return sealed
+        """Lets the next segment begin: at once where streams are under way, which it takes over.
+        Where it cannot be made, the next record is what meets the error."""
+        finished, self._segment = self._segment, None
+        if finished is None:
+            return
+        if self._streams:
+            with contextlib.suppress(OSError):
+                self._segment = self._begun()
+                finished.write(_CONTINUED)
+        self._finished.append(finished)
 
 
 def sealed_segments(folder: Path) -> list[Path]:
@@ -160,11 +161,7 @@ def segment_id_of(path: Path) -> str:
     return path.name.removesuffix(SEALED_SUFFIX)
 
 
-def _new_segment(folder: Path) -> _Segment:
+def _new_segment(folder: Path) -> Segment:
     while True:
         with contextlib.suppress(BlockingIOError):
-            return _Segment(folder)
-
-
-def _seal(path: Path) -> None:
-    path.rename(path.with_name(f"{new_id()}{SEALED_SUFFIX}"))
+            return Segment(folder)

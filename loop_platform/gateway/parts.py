@@ -108,7 +108,7 @@ def parts(settings: Settings) -> Parts:
     shipper = Shipper(journal, database, settings.lake)
     journal.when_full = shipper.wake
     counters = Counters(database, settings.gates.latency_budget_ms)
-    books = Books(journal, counters, gateway.on_disk_full)
+    books = Books(journal, counters, gateway)
     identity = CallIdentity(identity_secret(settings.data_dir / "identity.secret"))
     routes = RouteTable(database)
     upstream = Upstream(gateway.upstream_timeout_s)

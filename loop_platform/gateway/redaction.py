@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from loop_platform.gateway.cutting import events_without_logprobs, without_logprobs
+
 _NULL = msgspec.Raw(b"null")
 
 _body = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -24,6 +26,8 @@ class Redaction:
         if not self.logprobs or b'"logprobs"' not in body:
             return body
         try:
+            if (cut := without_logprobs(body)) is not None:
+                return cut
             fields = _body.decode(body)
             choices = _without_logprobs(fields["choices"])
         except (msgspec.DecodeError, KeyError):  # an error's body, or no JSON
@@ -32,6 +36,15 @@ class Redaction:
             return body
         return msgspec.json.encode(fields | {"choices": choices})
 
+    def events(self, events: bytes) -> bytes | None:
+        """Events of a stream that have no token counts, as the caller gets them; None where each
+        has to be looked at by itself."""
+        if not self.logprobs or b'"logprobs"' not in events:
+            return events
+        if events.find(b"\n\n") == len(events) - 2:
+            return self.event(events)
+        return events_without_logprobs(events)
+
     def event(self, event: bytes) -> bytes:
         """An event of a stream, as the caller gets it; nothing where it is all ours."""
         logprobs = self.logprobs and b'"logprobs"' in event
@@ -39,6 +52,8 @@ class Redaction:
         if not (logprobs or usage) or not event.startswith(b"data:"):
             return event
         try:
+            if not usage and (cut := without_logprobs(event[5:])) is not None:
+                return b"data:" + cut
             fields = _body.decode(event[5:])
             if usage:
                 usage = fields.pop("usage", None) is not None

@@ -65,4 +65,9 @@ async def refused(request: Request, error: Exception) -> Response:
 
 async def broken(request: Request, error: Exception) -> Response:
     """Starlette's handler for what nobody foresaw; the error itself goes to the log."""
+    return defect()
+
+
+def defect() -> Response:
+    """The answer where there can be no other."""
     return RefusedError(500, "the gateway has a defect: see its log", code="defect").response()

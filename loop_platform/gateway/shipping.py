@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from loop_platform.database import segment_hours, segments
 from loop_platform.gateway.journal import Journal, seal_abandoned, sealed_segments, segment_id_of
+from loop_platform.gateway.segment import sync_folder
 from loop_platform.identity import hour_of, milliseconds_of
 from loop_platform.repeating import Repeating
 
@@ -37,7 +38,15 @@ class _Contribution(msgspec.Struct, tag_field="record", tag="contribution"):
     feedback_id: str
 
 
-_line = msgspec.json.Decoder(_Call | _Feedback | _Contribution)
+class _Opened(msgspec.Struct, tag_field="record", tag="opened"):
+    pass
+
+
+class _Continued(msgspec.Struct, tag_field="record", tag="continued"):
+    pass
+
+
+_line = msgspec.json.Decoder(_Call | _Feedback | _Contribution | _Opened | _Continued)
 
 
 class Shipper:
@@ -109,6 +118,8 @@ def upload(content: bytes, lake_url: str, relative: str) -> None:
         if "file" in filesystem.protocol:
             file.flush()
             os.fsync(file.fileno())
+    if "file" in filesystem.protocol:
+        sync_folder(Path(path).parent)
 
 
 def hours_of(content: bytes) -> set[str]:
@@ -118,6 +129,8 @@ def hours_of(content: bytes) -> set[str]:
     for line in content.split(b"\n"):
         with contextlib.suppress(ValueError):  # torn or corrupt: telemetry sets it aside
             record = _line.decode(line)
+            if isinstance(record, _Opened | _Continued):
+                continue
             hours.add(hour_of(record.call_id if isinstance(record, _Call) else record.feedback_id))
     return hours
 

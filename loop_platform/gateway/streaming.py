@@ -4,6 +4,9 @@ from loop_platform.gateway.events import DONE, EventSplitter, failed, payload, u
 from loop_platform.gateway.exchange import Exchange, Outcome
 from loop_platform.gateway.redaction import Redaction
 
+_SPECIAL = (b'"usage"', b'"error"', DONE)
+"""What an event has to have in it to be more than a piece of the answer."""
+
 
 class StreamedAnswer:
     """Holds back the last event, `[DONE]`, until the call is in the journal."""
@@ -19,18 +22,31 @@ class StreamedAnswer:
     def feed(self, data: bytes) -> bytes:
         """Takes what the engine sent and returns what of it goes to the caller now."""
         self._exchange.receive(data)
+        ordinary, events = self._splitter.feed_but_for(data, _SPECIAL)
         onward = []
-        for event in self._splitter.feed(data):
-            said = payload(event)
-            if said == DONE:
-                self.last = event
-                break
-            if b'"usage"' in said:
-                self._exchange.usage = usage_of(said)
-            if failed(said):
-                self._failure = f"the engine failed: {said[:500].decode(errors='replace')}"
+        if ordinary:
+            passed = self._hidden.events(ordinary)
+            if passed is None:
+                events = [*EventSplitter().feed(ordinary), *events]
+            else:
+                onward.append(passed)
+        for event in events:
+            if any(mark in event for mark in _SPECIAL):
+                self._look(event)
+                if self.last is not None:
+                    break
             onward.append(self._hidden.event(event))
         return b"".join(onward)
+
+    def _look(self, event: bytes) -> None:
+        said = payload(event)
+        if said == DONE:
+            self.last = event
+            return
+        if b'"usage"' in said:
+            self._exchange.usage = usage_of(said)
+        if failed(said):
+            self._failure = f"the engine failed: {said[:500].decode(errors='replace')}"
 
     def outcome(self, status: int) -> Outcome:
         """How it ended, when the engine sends no more."""

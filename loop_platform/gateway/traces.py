@@ -63,7 +63,7 @@ class TraceDesk:
             if encoding is None:
                 raise RefusedError(415, f"the content type has to be one of {', '.join(_TYPES)}")
             found = await self._found(request, encoding)
-            self._journal(found.calls)
+            await self._journal(found.calls)
         except RefusedError as refusal:
             return _refusal(refusal, encoding or "json")
         return _answer(_partial(found.refused), encoding, 200)
@@ -106,12 +106,13 @@ class TraceDesk:
                 found.refused.append(f"span {span.span_id or '(no id)'}: {error}")
         return found
 
-    def _journal(self, calls: Sequence[Call]) -> None:
+    async def _journal(self, calls: Sequence[Call]) -> None:
         """Enters all of them. When the disk fills up in the middle the exporter sends them all
         again, and those that were entered are the same calls."""
         try:
             for call in calls:
                 self._parts.books.enter(call)
+            await self._parts.books.settle()
         except JournalError as error:
             message = "the spans cannot be recorded: the disk is full"
             raise unavailable(message, "journal_unwritable", 5) from error

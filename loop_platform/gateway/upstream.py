@@ -2,20 +2,23 @@
 
 import asyncio
 import contextlib
-
-import aiohttp
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 from loop_platform.gateway.absence import absence
+from loop_platform.gateway.connections import (
+    Address,
+    BrokenError,
+    LateError,
+    Pool,
+    Response,
+)
 from loop_platform.gateway.routing import Target
 
 # vLLM's server closes a connection that was idle for 5 s: ours are given up before.
 _KEEP_ALIVE_S = 4.0
 _CONNECT_S = 5.0
 _DRAIN_S = 1.0
-_BUFFER_BYTES = 2**18
-
-_UNREACHABLE = aiohttp.ClientConnectorError
-_HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 class UpstreamError(ConnectionError):
@@ -36,12 +39,14 @@ class UpstreamError(ConnectionError):
 class Reply:
     """An engine's reply, of which the body is still to come."""
 
-    def __init__(self, release: str, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, release: str, response: Response) -> None:
         self._release = release
         self._response = response
         self.status = response.status
-        self.content_type = response.headers.get("content-type", "application/json")
-        self.retry_after = response.headers.get("retry-after")
+        headers = response.headers
+        self.content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
+        retry_after = headers.get(b"retry-after")
+        self.retry_after = None if retry_after is None else retry_after.decode("latin-1")
 
     @property
     def streamed(self) -> bool:
@@ -50,10 +55,10 @@ class Reply:
     async def some(self) -> bytes:
         """The next bytes of the body, none at its end; `UpstreamError` where it breaks off."""
         try:
-            return await self._response.content.readany()
-        except TimeoutError as error:
+            return await self._response.some()
+        except LateError as error:
             raise _timed_out(self._release) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except BrokenError as error:
             message = f"the engine of {self._release!r} broke off"
             raise UpstreamError(502, message, detail=repr(error)) from error
 
@@ -65,11 +70,13 @@ class Reply:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Gives the connection up, unless the body is read to its end: the engine stops then."""
+        """Gives the connection up, unless the body came to its end: the engine stops then."""
         self._response.close()
 
     async def finish(self) -> None:
         """Reads what little follows the last event, so that the connection can be used again."""
+        if self._response.at_end:
+            return
         with contextlib.suppress(UpstreamError, TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
                 await self.read()
@@ -79,22 +86,13 @@ class Reply:
 class Upstream:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = Pool(_KEEP_ALIVE_S, _CONNECT_S)
 
     async def open(self) -> None:
-        """Makes the pool, on the running event loop."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-            skip_auto_headers=["user-agent"],
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=_BUFFER_BYTES,
-        )
+        """Connections are made as calls need them."""
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        self._pool.close()
 
     async def post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Reply:
         """The engine's reply, as far as its headers; `UpstreamError` where it has none.
@@ -102,8 +100,7 @@ class Upstream:
         A 404 means that the engine is up without the release, as good as away, unless it speaks of
         something else (absence.py).
         """
-        url = f"{target.url.rstrip('/').removesuffix('/v1')}{endpoint}"
-        response = await self._post(target.release, url, body, {"x-request-id": call_id})
+        response = await self._post(target, endpoint, body, call_id)
         reply = Reply(target.release, response)
         if reply.status < 500 and reply.status != 404:
             return reply
@@ -115,24 +112,47 @@ class Upstream:
         status = 503 if reply.status == 404 else reply.status
         raise UpstreamError(status, message, detail=said[:500].decode(errors="replace"), body=said)
 
-    async def _post(
-        self, release: str, url: str, body: bytes, headers: dict[str, str]
-    ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("the upstream pool is not open yet: call `open` first")
-        again = True
+    async def _post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Response:
+        try:
+            address, head = _way(target.url, endpoint)
+        except ValueError as error:
+            message = f"the engine of {target.release!r} cannot be reached"
+            raise UpstreamError(503, message, detail=error) from error
+        request = head % (call_id.encode(), len(body)) + body
+        fresh = False
         while True:
             try:
-                return await self._session.post(url, data=body, headers=headers)
-            except TimeoutError as error:
-                raise _timed_out(release) from error
-            except aiohttp.ClientError as error:
+                connection = await self._pool.connected(address, fresh=fresh)
+                response = connection.send(request, self._timeout_s)
+                try:
+                    await response.begun()
+                except BaseException:
+                    response.close()
+                    raise
+                return response
+            except LateError as error:
+                raise _timed_out(target.release) from error
+            except OSError as error:
                 # A kept-alive connection that died while it idled: once more, on a new one.
-                if again and isinstance(error, _HUNG_UP) and not isinstance(error, _UNREACHABLE):
-                    again = False
+                if isinstance(error, BrokenError) and connection.used and not fresh:
+                    fresh = True
                     continue
-                message = f"the engine of {release!r} cannot be reached"
-                raise UpstreamError(503, message, detail=error) from error
+                message = f"the engine of {target.release!r} cannot be reached"
+                raise UpstreamError(503, message, detail=repr(error)) from error
+
+
+@lru_cache(maxsize=64)
+def _way(engine: str, endpoint: str) -> tuple[Address, bytes]:
+    """Where an engine is, and the head of the requests to it: `%` gives the call and the size."""
+    base = engine.rstrip("/").removesuffix("/v1")
+    parts = urlsplit(base)
+    head = (
+        f"POST {parts.path}{endpoint} HTTP/1.1\r\nhost: {parts.netloc.rpartition('@')[2]}\r\n"
+        "content-type: application/json\r\naccept-encoding: identity\r\n"
+    ).replace("%", "%%")
+    return Address.of(base), head.encode(
+        "latin-1"
+    ) + b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n"
 
 
 def _timed_out(release: str) -> UpstreamError:

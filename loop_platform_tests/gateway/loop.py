@@ -13,13 +13,13 @@ from loop_platform.database import releases, routes
 from loop_platform.gateway.app import app_of
 from loop_platform.gateway.parts import Parts, parts
 from loop_platform.keys import create_key
-from loop_platform.records import Call, Record
+from loop_platform.records import Call, Continued, Line, Opened, Record
 from loop_platform.settings import Settings
 from loop_platform_tests.gateway.serving import serving
 
 T = TypeVar("T")
 
-_record = msgspec.json.Decoder(Record)
+_line = msgspec.json.Decoder(Line)
 
 
 class Loop:
@@ -90,7 +90,9 @@ class Loop:
         seen: dict[str, Record] = {}
         for file in files:
             for line in file.read_bytes().splitlines():
-                record = _record.decode(line)
+                record = _line.decode(line)
+                if isinstance(record, Opened | Continued):
+                    continue
                 seen[record.call_id if isinstance(record, Call) else record.feedback_id] = record
         return [seen[name] for name in sorted(seen)]
 

@@ -11,11 +11,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import sqlalchemy as sa
 
 from loop_platform import migrations
 from loop_platform.database import database_url, route_counters, segments
+from loop_platform.defs.telemetry.segment import read_segment
 from loop_platform.settings import Settings
 from loop_platform.stack import postgres
 from loop_platform_tests.gateway.engine_peer import EnginePeer
@@ -112,6 +114,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def test_calls_go_on_while_the_database_is_away(open_folder: Path, champion: EnginePeer):
+    """On the last known champion; the canary's and the shadow's leases run out."""
     settings = Settings(
         data_dir=open_folder,
         gateway={"segment_max_age_s": 0.2},  # type: ignore[arg-type]
@@ -128,6 +131,10 @@ def test_calls_go_on_while_the_database_is_away(open_folder: Path, champion: Eng
             canary_url=champion.url,
             canary_model="r-1",
             canary_share=1.0,
+            shadow="r-3",
+            shadow_url=champion.url,
+            shadow_model="r-1",
+            shadow_share=1.0,
             lease_until=in_the_future(4),
         )
         gateway = loop.gateway()
@@ -143,6 +150,7 @@ def test_calls_go_on_while_the_database_is_away(open_folder: Path, champion: Eng
         assert response.status_code == 202
         path = f"/v1/feedback/{response.json()['feedback_id']}"
         assert loop.client.get(path).status_code == 503
+        assert not [call for call in loop.calls() if call.route == "shadow"]
         calls, records = len(loop.calls()), len(loop.records())
         assert calls == records - 1
         with postgres.running(settings.data_dir):
@@ -192,6 +200,77 @@ def test_a_full_disk_serves_and_counts_where_the_settings_say_so(
         assert loop.chat("x" * 3000).status_code == 200
         assert b"[DONE]" in loop.stream("x " * 1500)[1]
         assert loop.client.get("/healthz").json()["unwritten_records"] == 2
+
+
+OLDER = (
+    b'{"record":"call","call_id":"01a2090c-cbc3-7dc1-8b3d-ef9e029e9be3","tenant":"acme",'
+    b'"key_id":"k","session":null,"user":null,"task":"t","release":"r-0","route":"champion",'
+    b'"endpoint":"/v1/chat/completions","started_at":1.0,"first_byte_ms":1.0,"latency_ms":2.0,'
+    b'"status":200,"streamed":true,"complete":true,"request":{"model":"loop"},"response":"x"}\n'
+    b'{"record":"feedback","feedback_id":"01a2090c-cbc4-7dc1-8b3d-ef9e029e9be3","call_id":'
+    b'"01a2090c-cbc3-7dc1-8b3d-ef9e029e9be3","tenant":"acme","contributor":"ada",'
+    b'"kind":"rating","received_at":1.0,"rating":4}\n'
+)
+"""Of a gateway whose records had no schema version, and which entered no stream that began."""
+
+
+@pytest.mark.parametrize("name", ["open.jsonl", "jsonl"])
+def test_a_journal_of_an_older_version_is_taken_over(
+    settings: Settings, database: sa.Engine, champion: EnginePeer, name: str
+):
+    journal = settings.data_dir / "journal"
+    journal.mkdir(parents=True)
+    (journal / f"01a2090c-cbc2-7dc1-8b3d-ef9e029e9be3.{name}").write_bytes(OLDER)
+    loop = Loop(settings, database)
+    loop.key()
+    loop.route(champion="r-1", champion_url=champion.url)
+    with loop.gateway():
+        eventually(lambda: shipped(database))
+        assert loop.chat().status_code == 200
+    with database.connect() as connection:
+        paths = list(connection.scalars(sa.select(segments.c.path).order_by(segments.c.sealed_at)))
+    old, new = ((Path(settings.lake) / path).read_bytes() for path in paths)
+    assert old == OLDER
+    hour = "2026-11-23-15:00"
+    content = read_segment(old)
+    assert [call.release for call in content.calls[hour]] == ["r-0"]
+    assert [given.rating for given in content.feedback[hour]] == [4]
+    assert not content.aside
+    assert [call.release for calls in read_segment(new).calls.values() for call in calls] == ["r-1"]
+
+
+def test_a_killed_worker_is_replaced_and_its_calls_are_shipped_by_the_others(
+    settings: Settings, database: sa.Engine, champion: EnginePeer
+):
+    loop = Loop(settings, database)
+    loop.key()
+    loop.route(champion="r-1", champion_url=champion.url)
+
+    def call() -> str:
+        with httpx.Client(base_url=loop.client.base_url, headers=loop.client.headers) as client:
+            asked = {"model": "loop", "messages": [{"role": "user", "content": "hello"}]}
+            return client.post("/v1/chat/completions", json=asked).headers["x-loop-call-id"]
+
+    with gateway_process(loop, workers=2) as process:
+        answered = {call() for _ in range(20)}
+        first = workers_of(process)
+        killed = first.pop()
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: len(workers_of(process) - {killed}) == 2, timeout_s=120)
+        eventually(lambda: _ready(loop.client))
+        answered |= {call() for _ in range(20)}
+    assert {call.call_id for call in loop.calls()} == answered
+    assert not list((settings.data_dir / "journal").iterdir())
+
+
+def workers_of(process: "subprocess.Popen[bytes]") -> set[int]:
+    """The processes that serve."""
+    children = psutil.Process(process.pid).children()
+    return {
+        child.pid
+        for child in children
+        if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline())
+    }
 
 
 def test_a_call_under_way_when_the_gateway_stops_is_on_record(

@@ -1,5 +1,6 @@
 """The journal's files: whole records, sealed when due, nothing of the living touched."""
 
+import os
 import resource
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from loop_platform.gateway.journal import (
     sealed_segments,
 )
 from loop_platform.identity import new_id
-from loop_platform.records import Feedback, Record
+from loop_platform.records import Call, Continued, Feedback, Line, Opened
+from loop_platform_tests.segments import a_call
 
 
 def feedback(report: str = "x") -> Feedback:
@@ -31,8 +33,8 @@ def feedback(report: str = "x") -> Feedback:
     )
 
 
-def records(path: Path) -> list[Record]:
-    decoder = msgspec.json.Decoder(Record)
+def records(path: Path) -> list[Line]:
+    decoder = msgspec.json.Decoder(Line)
     return [decoder.decode(line) for line in path.read_bytes().splitlines()]
 
 
@@ -126,3 +128,94 @@ def test_threads_write_whole_lines(tmp_path: Path):
     journal.seal(everything=True)
     written = [entry for path in sealed_segments(tmp_path) for entry in records(path)]
     assert len({entry.feedback_id for entry in written}) == 200
+
+
+def a_stream() -> Call:
+    """As it is entered when it begins."""
+    return a_call(streamed=True, complete=False, error="killed", response="")
+
+
+def die(journal: Journal) -> None:
+    """Lets go of the journal's files as a killed process does."""
+    for segment in (*journal._finished, journal._segment):
+        if segment is not None:
+            os.close(segment._file)
+
+
+def calls(folder: Path) -> list[Call]:
+    lines = (line for path in sealed_segments(folder) for line in records(path))
+    return [line for line in lines if isinstance(line, Call)]
+
+
+def test_a_stream_that_ended_with_its_writer_is_entered_as_cut(tmp_path: Path):
+    journal = Journal(tmp_path, 60, 2**20)
+    cut, ended = a_stream(), a_stream()
+    journal.open(cut)
+    journal.open(ended)
+    journal.append(msgspec.structs.replace(ended, complete=True, error=None))
+    die(journal)
+    assert seal_abandoned(tmp_path) == 1
+    found = {call.call_id: call.complete for call in calls(tmp_path)}
+    assert found == {cut.call_id: False, ended.call_id: True}
+    assert len(calls(tmp_path)) == 2
+
+
+def test_a_torn_line_does_not_hide_the_streams_that_were_cut(tmp_path: Path):
+    journal = Journal(tmp_path, 60, 2**20)
+    journal.open(cut := a_stream())
+    with next(tmp_path.iterdir()).open("ab") as file:
+        file.write(b'{"record":"call","call_id":"0')
+    die(journal)
+    seal_abandoned(tmp_path)
+    (segment,) = sealed_segments(tmp_path)
+    first, torn, last = segment.read_bytes().splitlines()
+    assert torn == b'{"record":"call","call_id":"0'
+    assert msgspec.json.decode(last, type=Call) == cut
+    assert msgspec.json.decode(first, type=Line) == Opened(cut)
+
+
+def test_a_stream_goes_with_its_writer_from_file_to_file(tmp_path: Path):
+    journal = Journal(tmp_path, 0.0, 2**20)
+    journal.open(cut := a_stream())
+    journal.open(ended := a_stream())
+    journal.seal()
+    (first,) = sealed_segments(tmp_path)
+    assert records(first) == [Opened(cut), Opened(ended), Continued()]
+    journal.append(msgspec.structs.replace(ended, complete=True, error=None))
+    die(journal)
+    assert seal_abandoned(tmp_path) == 1
+    assert {call.call_id: call.complete for call in calls(tmp_path)} == {
+        cut.call_id: False,
+        ended.call_id: True,
+    }
+
+
+def test_a_writer_killed_before_it_sealed_enters_no_stream_twice(tmp_path: Path):
+    journal = Journal(tmp_path, 60, 1)  # each record fills a file
+    journal.open(cut := a_stream())
+    journal.open(ended := a_stream())
+    journal.append(msgspec.structs.replace(ended, complete=True, error=None))
+    die(journal)
+    assert seal_abandoned(tmp_path) == 4
+    assert sorted(call.call_id for call in calls(tmp_path)) == sorted([cut.call_id, ended.call_id])
+
+
+def test_a_recovery_that_is_broken_off_is_taken_up_again(tmp_path: Path):
+    journal = Journal(tmp_path, 60, 2**20)
+    streams = [a_stream() for _ in range(3)]
+    for stream in streams:
+        journal.open(stream)
+    size = next(tmp_path.iterdir()).stat().st_size
+    die(journal)
+    with room_for(size + size // 3), pytest.raises(OSError, match="too large"):
+        seal_abandoned(tmp_path)
+    assert seal_abandoned(tmp_path) == 1
+    (segment,) = sealed_segments(tmp_path)
+    whole = []
+    for line in segment.read_bytes().splitlines():
+        try:
+            whole.append(msgspec.json.decode(line, type=Line))
+        except msgspec.DecodeError:
+            continue  # torn by the break
+    entered = [line.call_id for line in whole if isinstance(line, Call)]
+    assert sorted(entered) == sorted(stream.call_id for stream in streams)

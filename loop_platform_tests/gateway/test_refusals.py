@@ -100,6 +100,13 @@ def test_an_engine_that_is_away_is_said_to_be(loop: Loop):
     assert loop.call(response).status == 503
 
 
+def test_an_engine_whose_address_is_none_is_as_good_as_away(loop: Loop):
+    loop.route(champion="r-1", champion_url="engine:8000")
+    response = loop.chat()
+    assert refusal(response) == (503, "engine_unavailable")
+    assert "http or https" in (loop.call(response).error or "")
+
+
 def test_an_engine_that_serves_other_weights_is_as_good_as_away(loop: Loop, champion: EnginePeer):
     champion.model = "bare-model"  # it came back, and the champion is not on it yet
     response = loop.chat()

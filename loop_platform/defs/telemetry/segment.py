@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from loop_platform.identity import hour_of
-from loop_platform.records import Call, Contribution, Feedback, Record
+from loop_platform.records import Call, Continued, Contribution, Feedback, Line, Opened, Record
 
-_decoder = msgspec.json.Decoder(Record)
+_decoder = msgspec.json.Decoder(Line)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ def read_segment(segment: bytes, sha256: str | None = None) -> Content:
 def _take(content: Content, number: int, line: bytes, *, torn: bool) -> None:
     try:
         record = _decoder.decode(line)
+        if isinstance(record, Opened | Continued):
+            return
         hour = _hour(record)
     except (msgspec.DecodeError, ValueError) as error:
         reason = f"torn tail: {error}" if torn else str(error)
