@@ -54,7 +54,7 @@ class Idempotent:
         body = await body_of(headers, receive, limit)
         name = _digest(caller.key_id.encode(), _checked(value))
         fingerprint = _digest(scope["path"].encode(), body)
-        async with Presence(receive):
+        with Presence(receive):
             answer = await self._held(name, fingerprint)
         heard = _Repeated(body, receive)
         if answer is None:
