@@ -53,6 +53,11 @@ class GatewaySettings(_Group):
     """So long an answer is kept for its `Idempotency-Key`."""
     idempotency_max_bytes: int = pydantic.Field(512 * 2**20, ge=2**20)
     """Disk that kept answers may take, about; the oldest go first."""
+    public_url: str | None = None
+    """Where end users reach the gateway, `https://loop.example`: the links for their ratings begin
+    with it. Its own address by default."""
+    rating_link_max_s: float = pydantic.Field(90 * 86_400.0, gt=0)
+    """A link for an end user's rating works at most so long."""
 
 
 class ConsoleSettings(_Group):
@@ -336,6 +341,11 @@ class Settings(BaseSettings):
     @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway.port}"
+
+    @property
+    def public_url(self) -> str:
+        """The gateway's address as end users have it."""
+        return (self.gateway.public_url or self.gateway_url).rstrip("/")
 
     @property
     def console_url(self) -> str:

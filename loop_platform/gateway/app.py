@@ -20,6 +20,7 @@ from loop_platform.gateway.idempotency import Idempotent
 from loop_platform.gateway.incoming import CallerGoneError
 from loop_platform.gateway.metrics import Metrics
 from loop_platform.gateway.parts import Parts, parts
+from loop_platform.gateway.rating_page import RatingPage
 from loop_platform.gateway.refusals import RefusedError, broken, refused
 from loop_platform.gateway.short_way import ShortWay
 from loop_platform.gateway.traces import TraceDesk
@@ -37,6 +38,7 @@ def app_of(gateway: Parts) -> ASGIApp:
 
 def _app_of(gateway: Parts) -> Starlette:
     desk = FeedbackDesk(gateway)
+    rating = RatingPage(gateway, desk)
     catalogue = Catalogue(gateway)
     health = Health(gateway)
 
@@ -59,8 +61,13 @@ def _app_of(gateway: Parts) -> Starlette:
             Route("/v1/models", catalogue.list),
             Route("/v1/models/{model:path}", catalogue.get),
             Route("/v1/feedback", desk.give, methods=["POST"]),
+            Route("/v1/feedback/batch", desk.give_many, methods=["POST"]),
+            Route("/v1/feedback/links", rating.link, methods=["POST"]),
             Route("/v1/feedback/{feedback_id}", desk.follow),
             Route("/v1/contributions", desk.contribute, methods=["POST"]),
+            Route("/v1/contributions/batch", desk.contribute_many, methods=["POST"]),
+            Route("/rate/{token}", rating.show),
+            Route("/rate/{token}", rating.record, methods=["POST"]),
             Route("/v1/traces", TraceDesk(gateway).take, methods=["POST"]),
             Route("/metrics", Metrics(gateway).show),
             Route("/healthz", health.healthy),

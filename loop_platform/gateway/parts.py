@@ -13,6 +13,7 @@ from loop_platform.gateway.dispatch import Dispatch
 from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.gateway.mirror import Mirror
+from loop_platform.gateway.rating_links import LinkSigner
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.gateway.tallies import Tallies
@@ -57,6 +58,7 @@ class Parts:
     mirror: Mirror
     tallies: Tallies
     kept: KeptAnswers
+    links: LinkSigner
 
     async def start(self) -> None:
         await self.upstream.open()
@@ -109,7 +111,8 @@ def parts(settings: Settings) -> Parts:
     journal.when_full = shipper.wake
     counters = Counters(database, settings.gates.latency_budget_ms)
     books = Books(journal, counters, gateway)
-    identity = CallIdentity(identity_secret(settings.data_dir / "identity.secret"))
+    secret = identity_secret(settings.data_dir / "identity.secret")
+    identity = CallIdentity(secret)
     routes = RouteTable(database)
     upstream = Upstream(gateway.upstream_timeout_s)
     mirror = Mirror(routes, upstream, books, identity)
@@ -132,4 +135,5 @@ def parts(settings: Settings) -> Parts:
             gateway.idempotency_ttl_s,
             gateway.idempotency_max_bytes,
         ),
+        links=LinkSigner(secret),
     )

@@ -28,11 +28,14 @@ class RefusedError(Exception):
         self.retry_after_s = retry_after_s
         self.headers: dict[str, str] = {}
 
+    def error(self) -> dict[str, str | None]:
+        """The error in OpenAI's shape."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+
     def body(self) -> bytes:
         """The error as JSON."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return msgspec.json.encode({"error": error})
+        return msgspec.json.encode({"error": self.error()})
 
     def response(self) -> Response:
         headers = dict(self.headers)

@@ -84,17 +84,27 @@ class Loop:
             with contextlib.suppress(FileNotFoundError):  # sealed or shipped under our eyes
                 return self._records()
 
+    def lines(self, kind: type[T]) -> list[T]:
+        """Every line of a kind, those sent twice too."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return [line for line in self._lines() if isinstance(line, kind)]
+
     def _records(self) -> list[Record]:
+        seen: dict[str, Record] = {}
+        for record in self._lines():
+            if isinstance(record, Opened | Continued):
+                continue
+            seen[record.call_id if isinstance(record, Call) else record.feedback_id] = record
+        return [seen[name] for name in sorted(seen)]
+
+    def _lines(self) -> list[Line]:
+        """Each segment once: while it is shipped it is in both places."""
         lake = self.settings.data_dir / "lake"
         files = [*self.settings.data_dir.glob("journal/*"), *lake.glob("segments/*/*")]
-        seen: dict[str, Record] = {}
-        for file in files:
-            for line in file.read_bytes().splitlines():
-                record = _line.decode(line)
-                if isinstance(record, Opened | Continued):
-                    continue
-                seen[record.call_id if isinstance(record, Call) else record.feedback_id] = record
-        return [seen[name] for name in sorted(seen)]
+        segments = {file.name.partition(".")[0]: file for file in files}
+        texts = [file.read_bytes() for file in segments.values()]
+        return [_line.decode(line) for text in texts for line in text.splitlines()]
 
     def calls(self) -> list[Call]:
         return [record for record in self.records() if isinstance(record, Call)]
