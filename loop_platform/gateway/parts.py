@@ -7,6 +7,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from loop_platform.database import database_url
+from loop_platform.gateway.allowance import Allowances
 from loop_platform.gateway.books import Books
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.dispatch import Dispatch
@@ -48,6 +49,7 @@ class Parts:
     database: sa.Engine
     identity: CallIdentity
     keys: KeyRing
+    allowances: Allowances
     routes: RouteTable
     upstream: Upstream
     dispatch: Dispatch
@@ -73,7 +75,15 @@ class Parts:
 
     @property
     def _threads(self) -> tuple[_Threaded, ...]:
-        return (self.keys, self.routes, self.counters, self.shipper, self.tallies, self.kept)
+        return (
+            self.keys,
+            self.routes,
+            self.counters,
+            self.shipper,
+            self.tallies,
+            self.kept,
+            self.allowances,
+        )
 
     def _start_threads(self) -> None:
         for part in self._threads:
@@ -94,6 +104,7 @@ class Parts:
             "mirror": self.mirror,
             "tallies": self.tallies,
             "kept answers": self.kept,
+            "rate limits": self.allowances,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -114,13 +125,14 @@ def parts(settings: Settings) -> Parts:
     secret = identity_secret(settings.data_dir / "identity.secret")
     identity = CallIdentity(secret)
     routes = RouteTable(database)
-    upstream = Upstream(gateway.upstream_timeout_s)
+    upstream = Upstream(gateway.upstream_timeout_s, gateway.max_answer_bytes)
     mirror = Mirror(routes, upstream, books, identity)
     return Parts(
         settings=settings,
         database=database,
         identity=identity,
         keys=KeyRing(database),
+        allowances=Allowances(database, gateway),
         routes=routes,
         upstream=upstream,
         dispatch=Dispatch(gateway, routes, upstream, counters),

@@ -42,8 +42,8 @@ _HEADERS = {
 
 _LARGEST_FORM = 1024
 
-_LINK = "a rating by link"
-"""The client's name for its feedback: there is one on a call."""
+_LINK = "\0link"
+"""In a contributor's place, none of whom is called so: there is one such feedback on a call."""
 
 _wanted = msgspec.json.Decoder(LinkWanted)
 

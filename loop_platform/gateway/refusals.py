@@ -18,6 +18,7 @@ class RefusedError(Exception):
         *,
         code: str | None = None,
         param: str | None = None,
+        kind: str | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
@@ -25,13 +26,18 @@ class RefusedError(Exception):
         self.message = message
         self.code = code
         self.param = param
+        self.kind = kind or ("invalid_request_error" if status < 500 else "server_error")
         self.retry_after_s = retry_after_s
         self.headers: dict[str, str] = {}
 
     def error(self) -> dict[str, str | None]:
         """The error in OpenAI's shape."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+        }
 
     def body(self) -> bytes:
         """The error as JSON."""

@@ -3,8 +3,9 @@
 import json
 import socket
 
+from loop_platform.keys import revoke
 from loop_platform_tests.gateway.engine_peer import EnginePeer
-from loop_platform_tests.gateway.loop import Loop
+from loop_platform_tests.gateway.loop import Loop, eventually
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -55,6 +56,14 @@ def test_a_role_too_low_is_refused(loop: Loop):
     assert response.status_code == 200
     body = {"call_id": response.headers["x-loop-call-id"], "kind": "rating", "rating": 5}
     assert refusal(loop.client.post("/v1/feedback", json=body)) == (403, "insufficient_role")
+
+
+def test_a_revoked_key_is_refused_while_the_gateway_runs(loop: Loop):
+    text = loop.key("caller")
+    assert loop.chat().status_code == 200
+    with loop.database.begin() as connection:
+        assert revoke(connection, text.split("_")[1])
+    eventually(lambda: loop.chat().status_code == 401)
 
 
 def test_an_unknown_model_is_refused(loop: Loop, champion: EnginePeer):
