@@ -19,6 +19,7 @@ from loop_platform.gateway.health import Health
 from loop_platform.gateway.idempotency import Idempotent
 from loop_platform.gateway.incoming import CallerGoneError
 from loop_platform.gateway.metrics import Metrics
+from loop_platform.gateway.openapi import OpenApi
 from loop_platform.gateway.parts import Parts, parts
 from loop_platform.gateway.rating_page import RatingPage
 from loop_platform.gateway.refusals import RefusedError, broken, refused
@@ -52,7 +53,7 @@ def _app_of(gateway: Parts) -> Starlette:
         gc.unfreeze()
         await gateway.stop()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(
                 Route(path, Idempotent(gateway, Completions(gateway, path)), methods=["POST"])
@@ -72,6 +73,7 @@ def _app_of(gateway: Parts) -> Starlette:
             Route("/metrics", Metrics(gateway).show),
             Route("/healthz", health.healthy),
             Route("/readyz", health.ready),
+            Route("/openapi.json", OpenApi().show),
         ],
         exception_handlers={
             RefusedError: refused,
@@ -81,6 +83,8 @@ def _app_of(gateway: Parts) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # to wherever the caller's Host says
+    return app
 
 
 async def _nobody_there(request: Request, error: Exception) -> Response:

@@ -63,7 +63,8 @@ def unavailable(message: str, code: str, retry_after_s: int = 2) -> RefusedError
 async def refused(request: Request, error: Exception) -> Response:
     """Starlette's handler for `RefusedError`, and for its own 404 and 405."""
     if isinstance(error, HTTPException):
-        message = f"{error.detail}: {request.method} {request.url.path}"
+        # Not the request's URL: that has the caller's Host in it, which need not be one.
+        message = f"{error.detail}: {request.method} {request.scope['path']}"
         refusal = RefusedError(error.status_code, message)
         refusal.headers.update(error.headers or {})
         return refusal.response()

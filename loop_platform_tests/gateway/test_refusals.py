@@ -78,6 +78,15 @@ def test_unknown_paths_and_methods_are_refused_in_the_same_shape(loop: Loop):
     assert refusal(loop.client.get("/v1/chat/completions"))[0] == 405
 
 
+def test_a_host_that_is_none_and_a_slash_too_many_are_no_defects(loop: Loop):
+    for host in ("[", "a b", "evil.example"):
+        response = loop.client.get("/v1/nothing", headers={"host": host})
+        assert refusal(response)[0] == 404, host
+    response = loop.client.get("/v1/models/", headers={"host": "evil.example"})
+    assert refusal(response)[0] == 404
+    assert "location" not in response.headers
+
+
 def test_a_body_too_large_is_refused_while_it_is_sent(loop: Loop, champion: EnginePeer):
     text = json.dumps({"model": "loop", "messages": MESSAGES, "x": "y" * 10_000_000}).encode()
     assert refusal(loop.client.post("/v1/chat/completions", content=text))[0] == 413
