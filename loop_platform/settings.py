@@ -26,6 +26,13 @@ class _Group(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
+class RateLimit(_Group):
+    """At most so much, in calls and in the tokens of requests and answers together."""
+
+    requests_per_minute: int | None = pydantic.Field(None, ge=1)
+    tokens_per_minute: int | None = pydantic.Field(None, ge=1)
+
+
 class GatewaySettings(_Group):
     """The OpenAI-compatible front door."""
 
@@ -39,6 +46,18 @@ class GatewaySettings(_Group):
     max_body_bytes: int = pydantic.Field(4 * 2**20, gt=0)
     max_traces_bytes: int = pydantic.Field(16 * 2**20, gt=0)
     """Of a batch of spans sent to `/v1/traces`, packed and unpacked."""
+    max_header_bytes: int = pydantic.Field(32 * 2**10, ge=2**10)
+    """Of a request's address and headers."""
+    request_timeout_s: float = pydantic.Field(60.0, gt=0)
+    """A request has to be whole so long after it began, and to begin so long after the connection
+    was made."""
+    stalled_timeout_s: float = pydantic.Field(60.0, gt=0)
+    """A caller that takes nothing of its answer for so long is given up; until then some 64 KiB
+    wait for it here, 256 KiB from the engine, and the engine itself."""
+    max_connections: int = pydantic.Field(4096, ge=1)
+    """Of callers, in each worker; more are refused with 503."""
+    max_answer_bytes: int = pydantic.Field(64 * 2**20, gt=0)
+    """An engine that sends more is cut off: a call's answer is in memory until it is journalled."""
     upstream_timeout_s: float = pydantic.Field(600.0, gt=0)
     durability: Literal["process", "power"] = "process"
     """What an answered call outlives: that the gateway is killed, or a power cut too. For the
@@ -53,6 +72,25 @@ class GatewaySettings(_Group):
     """So long an answer is kept for its `Idempotency-Key`."""
     idempotency_max_bytes: int = pydantic.Field(512 * 2**20, ge=2**20)
     """Disk that kept answers may take, about; the oldest go first."""
+    tenant_limit: RateLimit = RateLimit()
+    """Of each tenant, with all its keys and workers together. A key may have limits of its own
+    besides (`loop keys create`, `loop keys limit`)."""
+    limit_by_tenant: dict[str, RateLimit] = {}
+    """In place of `tenant_limit`, for these tenants."""
+    public_url: str | None = None
+    """Where end users reach the gateway, `https://loop.example`: the links for their ratings begin
+    with it. Its own address by default."""
+    rating_link_max_s: float = pydantic.Field(90 * 86_400.0, gt=0)
+    """A link for an end user's rating works at most so long."""
+
+    def limit_of(self, tenant: str) -> RateLimit:
+        return self.limit_by_tenant.get(tenant, self.tenant_limit)
+
+    @property
+    def limits_tenants(self) -> bool:
+        """Whether any tenant has a limit."""
+        limits = (self.tenant_limit, *self.limit_by_tenant.values())
+        return any(limit != RateLimit() for limit in limits)
 
 
 class ConsoleSettings(_Group):
@@ -336,6 +374,11 @@ class Settings(BaseSettings):
     @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway.port}"
+
+    @property
+    def public_url(self) -> str:
+        """The gateway's address as end users have it."""
+        return (self.gateway.public_url or self.gateway_url).rstrip("/")
 
     @property
     def console_url(self) -> str:

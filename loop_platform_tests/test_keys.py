@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import api_keys
-from loop_platform.keys import ROLES, Key, KeyRing, create_key, list_keys, revoke
+from loop_platform.keys import ROLES, Key, KeyRing, create_key, limit, list_keys, revoke, rotate
 
 
 @pytest.fixture
@@ -104,3 +104,67 @@ def test_keys_are_listed_without_their_text(database: sa.Engine):
 def test_a_key_for_nobody_is_refused(database: sa.Engine, role: str, tenant: str, name: str):
     with database.begin() as connection, pytest.raises(ValueError, match=r"role|tenant|name"):
         create_key(connection, role, tenant, name)
+
+
+def eventually(ring: KeyRing, text: str, *, known: bool) -> None:
+    deadline = time.monotonic() + 30
+    while (ring.find(text) is not None) != known:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_rotated_key_gives_way_to_one_that_stands_for_the_same(
+    database: sa.Engine, ring: KeyRing
+):
+    with database.begin() as connection:
+        old = create_key(connection, "admin", "acme", "ada", requests_per_minute=7)
+        (listed,) = list_keys(connection)
+    before = found(ring, old)
+    assert before is not None
+    with database.begin() as connection:
+        new = rotate(connection, listed.key.key_id, grace_s=1.5)
+        assert new is not None
+    after = found(ring, new)
+    assert after is not None
+    assert after.key_id != before.key_id
+    assert (after.role, after.tenant, after.name) == ("admin", "acme", "ada")
+    assert after.requests_per_minute == 7
+    eventually(ring, old, known=False)  # by the clock alone: nothing is written when it ends
+    assert ring.find(new) == after
+
+
+def test_a_key_in_its_grace_is_in_use_and_can_be_ended_at_once(database: sa.Engine, ring: KeyRing):
+    text = made(database)
+    with database.begin() as connection:
+        key_id = list_keys(connection)[0].key.key_id
+        assert rotate(connection, key_id, grace_s=3600) is not None
+        assert [listed.in_use for listed in list_keys(connection)] == [True, True]
+    assert found(ring, text) is not None
+    with database.begin() as connection:
+        assert rotate(connection, key_id, grace_s=7200) is not None
+        assert revoke(connection, key_id)
+        assert rotate(connection, key_id) is None
+        assert [listed.in_use for listed in list_keys(connection)] == [False, True, True]
+    eventually(ring, text, known=False)
+
+
+def test_a_changed_limit_is_read(database: sa.Engine, ring: KeyRing):
+    texts = [made(database, name=name) for name in ("ada", "eve")]
+    ids = [text.split("_")[1] for text in texts]
+    for one, other in ((5, None), (None, 5), (None, None)):
+        with database.begin() as connection:
+            assert limit(connection, ids[0], one, other)
+            assert limit(connection, ids[1], other, one)  # the sums of both stay the same
+        deadline = time.monotonic() + 30
+        while _limits(ring, texts) != [(one, other), (other, one)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    with database.begin() as connection:
+        assert not limit(connection, "nobody's", 1, 1)
+        with pytest.raises(ValueError, match="no limit"):
+            limit(connection, ids[0], 0, None)
+
+
+def _limits(ring: KeyRing, texts: list[str]) -> list[tuple[int | None, int | None]]:
+    keys = [found(ring, text) for text in texts]
+    return [(key.requests_per_minute, key.tokens_per_minute) for key in keys if key is not None]

@@ -37,7 +37,7 @@ def main() -> None:
         port=settings().gateway.port,
         workers=settings().gateway.workers,
         loop="uvloop",
-        http="httptools",
+        http="loop_platform.gateway.protocol:BoundedProtocol",
         ws="none",
         access_log=False,
         server_header=False,

@@ -19,7 +19,9 @@ from loop_platform.gateway.health import Health
 from loop_platform.gateway.idempotency import Idempotent
 from loop_platform.gateway.incoming import CallerGoneError
 from loop_platform.gateway.metrics import Metrics
+from loop_platform.gateway.openapi import OpenApi
 from loop_platform.gateway.parts import Parts, parts
+from loop_platform.gateway.rating_page import RatingPage
 from loop_platform.gateway.refusals import RefusedError, broken, refused
 from loop_platform.gateway.short_way import ShortWay
 from loop_platform.gateway.traces import TraceDesk
@@ -37,6 +39,7 @@ def app_of(gateway: Parts) -> ASGIApp:
 
 def _app_of(gateway: Parts) -> Starlette:
     desk = FeedbackDesk(gateway)
+    rating = RatingPage(gateway, desk)
     catalogue = Catalogue(gateway)
     health = Health(gateway)
 
@@ -50,7 +53,7 @@ def _app_of(gateway: Parts) -> Starlette:
         gc.unfreeze()
         await gateway.stop()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(
                 Route(path, Idempotent(gateway, Completions(gateway, path)), methods=["POST"])
@@ -59,12 +62,18 @@ def _app_of(gateway: Parts) -> Starlette:
             Route("/v1/models", catalogue.list),
             Route("/v1/models/{model:path}", catalogue.get),
             Route("/v1/feedback", desk.give, methods=["POST"]),
+            Route("/v1/feedback/batch", desk.give_many, methods=["POST"]),
+            Route("/v1/feedback/links", rating.link, methods=["POST"]),
             Route("/v1/feedback/{feedback_id}", desk.follow),
             Route("/v1/contributions", desk.contribute, methods=["POST"]),
+            Route("/v1/contributions/batch", desk.contribute_many, methods=["POST"]),
+            Route("/rate/{token}", rating.show),
+            Route("/rate/{token}", rating.record, methods=["POST"]),
             Route("/v1/traces", TraceDesk(gateway).take, methods=["POST"]),
             Route("/metrics", Metrics(gateway).show),
             Route("/healthz", health.healthy),
             Route("/readyz", health.ready),
+            Route("/openapi.json", OpenApi().show),
         ],
         exception_handlers={
             RefusedError: refused,
@@ -74,6 +83,8 @@ def _app_of(gateway: Parts) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # to wherever the caller's Host says
+    return app
 
 
 async def _nobody_there(request: Request, error: Exception) -> Response:

@@ -29,7 +29,7 @@ _KEPT_BY_ENGINE = ("previous_response_id", "conversation", "background")
 clients leave it at true, and vLLM does not heed it."""
 
 
-class _Known(msgspec.Struct, frozen=True):
+class EngineRequest(msgspec.Struct, frozen=True):
     """The fields that the gateway itself looks at."""
 
     model: str
@@ -39,7 +39,7 @@ class _Known(msgspec.Struct, frozen=True):
     stream_options: dict[str, msgspec.Raw] | None = None
 
 
-_known = msgspec.json.Decoder(_Known)
+_known = msgspec.json.Decoder(EngineRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -137,7 +137,7 @@ def _ask_logprobs(endpoint: str, fields: dict[str, msgspec.Raw]) -> bool:
     return True
 
 
-def _ask_usage(known: _Known, fields: dict[str, msgspec.Raw]) -> bool:
+def _ask_usage(known: EngineRequest, fields: dict[str, msgspec.Raw]) -> bool:
     """Asks for the token counts at the end of a stream, which have to be asked for."""
     options = known.stream_options or {}
     if not known.stream or bytes(options.get("include_usage", _NULL)) == b"true":

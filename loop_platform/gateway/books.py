@@ -50,6 +50,8 @@ class Books:
             return
         exchange.outcome = outcome
         latency_ms = exchange.elapsed_ms()
+        if exchange.allowance is not None:
+            exchange.allowance.spend(exchange.tokens())
         target = exchange.target
         self._counters.count(target.release, target.route, latency_ms, error=outcome.fault)
         try:

@@ -56,10 +56,14 @@ class Completions:
         headers = headers_of(scope)
         settings = self._parts.settings.gateway
         key = await authorised(headers, self._parts.keys, "caller")
+        allowance = self._parts.allowances.of(key)
+        if allowance is not None:
+            allowance.admit()
         body = await body_of(headers, receive, settings.max_body_bytes)
         wanted = asked(self._endpoint, body, headers, settings)
         call_id = self._parts.identity.mint(key.tenant)
-        return Exchange(call_id, key, wanted, self._parts.dispatch.target(wanted, key, call_id))
+        target = self._parts.dispatch.target(wanted, key, call_id)
+        return Exchange(call_id, key, wanted, target, allowance=allowance)
 
     async def _answer(self, exchange: Exchange, send: Send) -> Reply:
         reply = await self._parts.dispatch.reply(exchange)
@@ -120,6 +124,9 @@ def _start(exchange: Exchange, reply: Reply, *more: tuple[bytes, bytes]) -> dict
         (b"x-loop-release", exchange.target.release.encode()),
         (b"x-request-id", call_id),
     ]
+    if exchange.allowance is not None:
+        left = exchange.allowance.headers().items()
+        headers += [(name.encode(), value.encode()) for name, value in left]
     if reply.retry_after is not None:
         headers.append((b"retry-after", reply.retry_after.encode("latin-1")))
     return {"type": "http.response.start", "status": reply.status, "headers": headers}

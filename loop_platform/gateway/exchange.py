@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from loop_platform.gateway.allowance import Allowance
 from loop_platform.gateway.asked import Asked
 from loop_platform.gateway.events import Usage
 from loop_platform.gateway.routing import Target
@@ -35,6 +36,8 @@ class Exchange:
     asked: Asked
     target: Target
     pair_id: str | None = None
+    allowance: Allowance | None = None
+    """What its tokens are taken from; a copy for the shadow costs nobody anything."""
     started_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.perf_counter)
     first_byte: float | None = None
@@ -55,11 +58,21 @@ class Exchange:
 
     def headers(self) -> dict[str, str]:
         """What every answer tells of its call; OpenAI's clients show `x-request-id`."""
-        return {
+        said = {
             "x-loop-call-id": self.call_id,
             "x-loop-release": self.target.release,
             "x-request-id": self.call_id,
         }
+        return said if self.allowance is None else said | self.allowance.headers()
+
+    def tokens(self) -> int:
+        """What the call took, by the engine's count; where it gave none, a token for four bytes of
+        what was said."""
+        if self.usage.prompt_tokens is not None:
+            return self.usage.prompt_tokens + (self.usage.completion_tokens or 0)
+        if self.outcome is None or self.outcome.status != 200:
+            return 0
+        return (len(self.asked.body) + sum(map(len, self.received))) // 4
 
     def record(self, outcome: Outcome, latency_ms: float) -> Call:
         first = self.first_byte

@@ -13,6 +13,7 @@ disk; what a power cut spoils, the checksum tells.
 import contextlib
 import fcntl
 import os
+import secrets
 import time
 import zlib
 from collections.abc import Iterator
@@ -150,7 +151,8 @@ KEPT_ANSWERS = "idempotency"
 
 
 class KeptAnswers:
-    """The folder of them, which this worker sweeps, a part at a turn."""
+    """The folder of them, which this worker sweeps, a part at a turn. Short texts can be remembered
+    there as well."""
 
     def __init__(self, folder: Path, ttl_s: float, max_bytes: int) -> None:
         self.ttl_s = ttl_s
@@ -177,6 +179,28 @@ class KeptAnswers:
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return KeptAnswer(folder / name)
+
+    def remember(self, name: str, text: str) -> str:
+        """What was remembered first under `name`, a digest as `open` takes it: `text`, unless
+        another was before. It goes as answers go."""
+        folder = self._shard(int(name[:4], 16) % _SHARDS)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = folder / f"{name}.{secrets.token_hex(4)}"
+        try:
+            draft.write_text(text)
+            os.link(draft, folder / name)
+        except FileExistsError:
+            return self.recall(name) or text
+        finally:
+            draft.unlink(missing_ok=True)
+        return text
+
+    def recall(self, name: str) -> str | None:
+        """What is remembered under `name`."""
+        try:
+            return (self._shard(int(name[:4], 16) % _SHARDS) / name).read_text()
+        except FileNotFoundError:
+            return None
 
     def sweep(self) -> None:
         """Removes from the next part what is too old, and the oldest of what is too much."""

@@ -7,12 +7,14 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from loop_platform.database import database_url
+from loop_platform.gateway.allowance import Allowances
 from loop_platform.gateway.books import Books
 from loop_platform.gateway.counters import Counters
 from loop_platform.gateway.dispatch import Dispatch
 from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.gateway.mirror import Mirror
+from loop_platform.gateway.rating_links import LinkSigner
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.gateway.tallies import Tallies
@@ -47,6 +49,7 @@ class Parts:
     database: sa.Engine
     identity: CallIdentity
     keys: KeyRing
+    allowances: Allowances
     routes: RouteTable
     upstream: Upstream
     dispatch: Dispatch
@@ -57,6 +60,7 @@ class Parts:
     mirror: Mirror
     tallies: Tallies
     kept: KeptAnswers
+    links: LinkSigner
 
     async def start(self) -> None:
         await self.upstream.open()
@@ -71,7 +75,15 @@ class Parts:
 
     @property
     def _threads(self) -> tuple[_Threaded, ...]:
-        return (self.keys, self.routes, self.counters, self.shipper, self.tallies, self.kept)
+        return (
+            self.keys,
+            self.routes,
+            self.counters,
+            self.shipper,
+            self.tallies,
+            self.kept,
+            self.allowances,
+        )
 
     def _start_threads(self) -> None:
         for part in self._threads:
@@ -92,6 +104,7 @@ class Parts:
             "mirror": self.mirror,
             "tallies": self.tallies,
             "kept answers": self.kept,
+            "rate limits": self.allowances,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -109,15 +122,17 @@ def parts(settings: Settings) -> Parts:
     journal.when_full = shipper.wake
     counters = Counters(database, settings.gates.latency_budget_ms)
     books = Books(journal, counters, gateway)
-    identity = CallIdentity(identity_secret(settings.data_dir / "identity.secret"))
+    secret = identity_secret(settings.data_dir / "identity.secret")
+    identity = CallIdentity(secret)
     routes = RouteTable(database)
-    upstream = Upstream(gateway.upstream_timeout_s)
+    upstream = Upstream(gateway.upstream_timeout_s, gateway.max_answer_bytes)
     mirror = Mirror(routes, upstream, books, identity)
     return Parts(
         settings=settings,
         database=database,
         identity=identity,
         keys=KeyRing(database),
+        allowances=Allowances(database, gateway),
         routes=routes,
         upstream=upstream,
         dispatch=Dispatch(gateway, routes, upstream, counters),
@@ -132,4 +147,5 @@ def parts(settings: Settings) -> Parts:
             gateway.idempotency_ttl_s,
             gateway.idempotency_max_bytes,
         ),
+        links=LinkSigner(secret),
     )

@@ -18,6 +18,7 @@ class RefusedError(Exception):
         *,
         code: str | None = None,
         param: str | None = None,
+        kind: str | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
@@ -25,14 +26,22 @@ class RefusedError(Exception):
         self.message = message
         self.code = code
         self.param = param
+        self.kind = kind or ("invalid_request_error" if status < 500 else "server_error")
         self.retry_after_s = retry_after_s
         self.headers: dict[str, str] = {}
 
+    def error(self) -> dict[str, str | None]:
+        """The error in OpenAI's shape."""
+        return {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+        }
+
     def body(self) -> bytes:
         """The error as JSON."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return msgspec.json.encode({"error": error})
+        return msgspec.json.encode({"error": self.error()})
 
     def response(self) -> Response:
         headers = dict(self.headers)
@@ -54,7 +63,8 @@ def unavailable(message: str, code: str, retry_after_s: int = 2) -> RefusedError
 async def refused(request: Request, error: Exception) -> Response:
     """Starlette's handler for `RefusedError`, and for its own 404 and 405."""
     if isinstance(error, HTTPException):
-        message = f"{error.detail}: {request.method} {request.url.path}"
+        # Not the request's URL: that has the caller's Host in it, which need not be one.
+        message = f"{error.detail}: {request.method} {request.scope['path']}"
         refusal = RefusedError(error.status_code, message)
         refusal.headers.update(error.headers or {})
         return refusal.response()

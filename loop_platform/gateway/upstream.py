@@ -39,9 +39,11 @@ class UpstreamError(ConnectionError):
 class Reply:
     """An engine's reply, of which the body is still to come."""
 
-    def __init__(self, release: str, response: Response) -> None:
+    def __init__(self, release: str, response: Response, max_bytes: int) -> None:
         self._release = release
         self._response = response
+        self._bytes_left = max_bytes
+        self._max_bytes = max_bytes
         self.status = response.status
         headers = response.headers
         self.content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
@@ -53,14 +55,21 @@ class Reply:
         return self.content_type.startswith("text/event-stream")
 
     async def some(self) -> bytes:
-        """The next bytes of the body, none at its end; `UpstreamError` where it breaks off."""
+        """The next bytes of the body, none at its end; `UpstreamError` where it breaks off, or is
+        larger than allowed."""
         try:
-            return await self._response.some()
+            data = await self._response.some()
         except LateError as error:
             raise _timed_out(self._release) from error
         except BrokenError as error:
             message = f"the engine of {self._release!r} broke off"
             raise UpstreamError(502, message, detail=repr(error)) from error
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            self.close()
+            message = f"the engine of {self._release!r} sent more than {self._max_bytes} bytes"
+            raise UpstreamError(502, message)
+        return data
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -84,8 +93,9 @@ class Reply:
 
 
 class Upstream:
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, max_answer_bytes: int) -> None:
         self._timeout_s = timeout_s
+        self._max_answer_bytes = max_answer_bytes
         self._pool = Pool(_KEEP_ALIVE_S, _CONNECT_S)
 
     async def open(self) -> None:
@@ -101,7 +111,7 @@ class Upstream:
         something else (absence.py).
         """
         response = await self._post(target, endpoint, body, call_id)
-        reply = Reply(target.release, response)
+        reply = Reply(target.release, response, self._max_answer_bytes)
         if reply.status < 500 and reply.status != 404:
             return reply
         said = await reply.read()

@@ -64,6 +64,22 @@ def test_a_key_is_revoked_once(loop: Loop) -> None:
     assert f"no key '{key_id}' is in use" in again.output
 
 
+def test_a_key_is_rotated_and_limited(loop: Loop) -> None:
+    old = loop("keys", "create", "--name", "lena", "--requests-per-minute", 60).output.split("_")[1]
+    new = loop("keys", "rotate", old, "--grace-minutes", 5).output.split("_")[1]
+    assert loop("keys", "limit", new, "--tokens-per-minute", 9000).exit_code == 0
+    lines = loop("keys", "list").output.splitlines()
+    assert [line.split()[0] for line in lines] == [old, new]
+    assert "in use until" in lines[0]
+    assert lines[0].endswith("60 requests/min")
+    assert lines[1].endswith("in use  9000 tokens/min")
+    assert loop("keys", "revoke", old).exit_code == 0
+    for command in ("rotate", "limit"):
+        refused = loop("keys", command, old)
+        assert refused.exit_code == 1
+        assert f"no key '{old}' is in use" in refused.output
+
+
 def test_a_pause_shows_in_the_status_until_the_resume(loop: Loop) -> None:
     loop("pause")
     assert json.loads(loop("status", "--json").output)["routes"]["paused"] is True

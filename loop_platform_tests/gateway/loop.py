@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from loop_platform.database import releases, routes
 from loop_platform.gateway.app import app_of
 from loop_platform.gateway.parts import Parts, parts
+from loop_platform.gateway.protocol import BoundedProtocol
 from loop_platform.keys import create_key
 from loop_platform.records import Call, Continued, Line, Opened, Record
-from loop_platform.settings import Settings
+from loop_platform.settings import GatewaySettings, Settings
 from loop_platform_tests.gateway.serving import serving
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Loop:
     @contextlib.contextmanager
     def gateway(self) -> Iterator["Loop"]:
         self.parts = parts(self.settings)
-        with serving(app_of(self.parts)) as url:
+        with serving(app_of(self.parts), http=bounded_by(self.settings.gateway)) as url:
             self.client.base_url = httpx.URL(url)
             yield self
         self.parts = None
@@ -84,17 +85,28 @@ class Loop:
             with contextlib.suppress(FileNotFoundError):  # sealed or shipped under our eyes
                 return self._records()
 
+    def lines(self, kind: type[T]) -> list[T]:
+        """Every line of a kind, those sent twice too."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return [line for line in self._lines() if isinstance(line, kind)]
+
     def _records(self) -> list[Record]:
+        seen: dict[str, Record] = {}
+        for record in self._lines():
+            if isinstance(record, Opened | Continued):
+                continue
+            seen[record.call_id if isinstance(record, Call) else record.feedback_id] = record
+        return [seen[name] for name in sorted(seen)]
+
+    def _lines(self) -> list[Line]:
+        """Each segment once: while it is shipped it is in both places. A line without its end is
+        being written."""
         lake = self.settings.data_dir / "lake"
         files = [*self.settings.data_dir.glob("journal/*"), *lake.glob("segments/*/*")]
-        seen: dict[str, Record] = {}
-        for file in files:
-            for line in file.read_bytes().splitlines():
-                record = _line.decode(line)
-                if isinstance(record, Opened | Continued):
-                    continue
-                seen[record.call_id if isinstance(record, Call) else record.feedback_id] = record
-        return [seen[name] for name in sorted(seen)]
+        segments = {file.name.partition(".")[0]: file for file in files}
+        texts = [file.read_bytes() for file in segments.values()]
+        return [_line.decode(line) for text in texts for line in text.split(b"\n")[:-1]]
 
     def calls(self) -> list[Call]:
         return [record for record in self.records() if isinstance(record, Call)]
@@ -103,6 +115,17 @@ class Loop:
         """The record of the call that was answered with `response`."""
         call_id = response.headers["x-loop-call-id"]
         return eventually(lambda: next((c for c in self.calls() if c.call_id == call_id), None))
+
+
+def bounded_by(settings: GatewaySettings) -> type[BoundedProtocol]:
+    """The server's protocol with the limits of a test."""
+
+    class Bounded(BoundedProtocol):
+        @classmethod
+        def limits(cls) -> GatewaySettings:
+            return settings
+
+    return Bounded
 
 
 def eventually(look: Callable[[], T | None], timeout_s: float = 30.0) -> T:

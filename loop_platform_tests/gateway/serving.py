@@ -10,14 +10,14 @@ import uvicorn
 
 
 @contextlib.contextmanager
-def serving(app: Any, port: int = 0) -> Iterator[str]:
+def serving(app: Any, port: int = 0, http: Any = "httptools") -> Iterator[str]:
     """The application's URL, for as long as the block lasts."""
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             host="127.0.0.1",
             port=port,
-            http="httptools",
+            http=http,
             loop="uvloop",
             ws="none",
             log_level="warning",

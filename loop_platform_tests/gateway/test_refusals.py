@@ -3,8 +3,9 @@
 import json
 import socket
 
+from loop_platform.keys import revoke
 from loop_platform_tests.gateway.engine_peer import EnginePeer
-from loop_platform_tests.gateway.loop import Loop
+from loop_platform_tests.gateway.loop import Loop, eventually
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -57,6 +58,14 @@ def test_a_role_too_low_is_refused(loop: Loop):
     assert refusal(loop.client.post("/v1/feedback", json=body)) == (403, "insufficient_role")
 
 
+def test_a_revoked_key_is_refused_while_the_gateway_runs(loop: Loop):
+    text = loop.key("caller")
+    assert loop.chat().status_code == 200
+    with loop.database.begin() as connection:
+        assert revoke(connection, text.split("_")[1])
+    eventually(lambda: loop.chat().status_code == 401)
+
+
 def test_an_unknown_model_is_refused(loop: Loop, champion: EnginePeer):
     response = loop.chat(model="gpt-4o")
     assert refusal(response) == (404, "model_not_found")
@@ -67,6 +76,15 @@ def test_an_unknown_model_is_refused(loop: Loop, champion: EnginePeer):
 def test_unknown_paths_and_methods_are_refused_in_the_same_shape(loop: Loop):
     assert refusal(loop.client.get("/v1/images/generations"))[0] == 404
     assert refusal(loop.client.get("/v1/chat/completions"))[0] == 405
+
+
+def test_a_host_that_is_none_and_a_slash_too_many_are_no_defects(loop: Loop):
+    for host in ("[", "a b", "evil.example"):
+        response = loop.client.get("/v1/nothing", headers={"host": host})
+        assert refusal(response)[0] == 404, host
+    response = loop.client.get("/v1/models/", headers={"host": "evil.example"})
+    assert refusal(response)[0] == 404
+    assert "location" not in response.headers
 
 
 def test_a_body_too_large_is_refused_while_it_is_sent(loop: Loop, champion: EnginePeer):

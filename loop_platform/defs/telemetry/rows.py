@@ -29,7 +29,8 @@ def feedback_rows(given: Sequence[Feedback | Contribution], segment_id: str) -> 
     """A row a piece of feedback or contribution, by id."""
     rows = [_feedback(one) | {"segment_id": segment_id} for one in given]
     frame = pl.DataFrame(rows, FEEDBACK)
-    return frame.sort("feedback_id").unique("feedback_id", keep="first", maintain_order=True)
+    in_order = frame.sort("feedback_id", "received_at")  # of what was sent twice, the first counts
+    return in_order.unique("feedback_id", keep="first", maintain_order=True)
 
 
 def _call(call: Call) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def _take(content: Content, number: int, line: bytes, *, torn: bool) -> None:
 
 
 def _hour(record: Record) -> str:
-    """The hour of a call is in its id; feedback belongs to the hour that it arrived in."""
+    """The hour of a call is in its id. That of feedback too: it is the hour that it arrived in, or
+    its call's where the client named it."""
     if isinstance(record, Call):
         bytes(record.request).decode()  # raw JSON is not looked at by the decoder
         return hour_of(record.call_id)
