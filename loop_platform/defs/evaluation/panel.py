@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loop_platform.chat import Body, Reply
-from loop_platform.defs.evaluation.yardstick import Yardstick, bodies
 from loop_platform.defs.evaluation.comparison import Comparison
 from loop_platform.defs.evaluation.interview import Side, check_answered, interview, questions
 from loop_platform.defs.evaluation.part import Part
 from loop_platform.defs.evaluation.scoring import Correction, safe, succeeds
 from loop_platform.defs.evaluation.words import AGREES, again, kept
+from loop_platform.defs.evaluation.yardstick import Yardstick, bodies
 from loop_platform.embedder import Embedder
 from loop_platform.validators import Validator
 
