@@ -134,7 +134,12 @@ def test_a_candidate_walks_the_whole_way_and_every_move_is_written_down(stage: S
         State.CHAMPION,
     ]
     assert moved[1].evidence == {"scores": [1, 2]}
-    assert moved[4].evidence == {"canary": "passed", "predecessor": base, "successor": name}
+    assert moved[4].evidence == {
+        "canary": "passed",
+        "approval": {"needed": True, "tasks": [], "given_by": "a test"},
+        "predecessor": base,
+        "successor": name,
+    }
     closed = stage.ask(
         lambda connection: connection.execute(
             sa.select(cycles.c.closed_at).where(cycles.c.cycle == "of-aaaaaaaaaaaaaaaa")
