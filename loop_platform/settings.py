@@ -82,6 +82,10 @@ class EngineSettings(_Group):
     """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
     `--tool-call-parser`). Without one the engine refuses requests with tools."""
     start_timeout_s: float = 300.0
+    drain_s: float = pydantic.Field(30.0, ge=0)
+    """So long the engine of a champion that was followed or rolled back goes on, whoever waits for
+    its place: gateways learn of a flip within a quarter of a second, and what it is answering then
+    is finished."""
     cost_per_hour: float = pydantic.Field(0.20, ge=0)
     """Money an hour of this machine costs: the basis of cost per task and cost per cycle."""
 
