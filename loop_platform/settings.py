@@ -124,6 +124,10 @@ class EngineSettings(_Group):
     """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
     `--tool-call-parser`). Without one the engine refuses requests with tools."""
     start_timeout_s: float = 300.0
+    drain_s: float = pydantic.Field(30.0, ge=0)
+    """So long the engine of a champion that was followed or rolled back goes on, whoever waits for
+    its place: gateways learn of a flip within a quarter of a second, and what it is answering then
+    is finished."""
     cost_per_hour: float = pydantic.Field(0.20, ge=0)
     """Money an hour of this machine costs: the basis of cost per task and cost per cycle."""
 
@@ -224,6 +228,8 @@ class ExportSettings(_Group):
     """Whether the observer writes a line to its log for every call."""
 
 
+Promotion = Literal["person", "automatic"]
+
 FrontName = Literal["completion", "cost", "satisfaction", "safety", "latency"]
 
 
@@ -308,10 +314,17 @@ class GateSettings(_Group):
     latency_budget_ms: float = 10_000.0
     max_error_share: float = 0.02
     max_cost_ratio: float = 1.2
-    promotion: Literal["person", "automatic"] = "person"
+    promotion: Promotion = "person"
+    """Who sends a release on that passed its canary, or of which not everything is known."""
+    promotion_by_task: dict[str, Promotion] = {}
+    """In place of `promotion`, for these tasks. A release answers all tasks: it waits for a person
+    when any task has one that it was trained for, or that its shadow or its canary saw."""
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
     """The budget in time: a candidate whose stage has no verdict by then is turned away."""
+
+    def promotion_of(self, task: str) -> Promotion:
+        return self.promotion_by_task.get(task, self.promotion)
 
     @pydantic.model_validator(mode="after")
     def _budgets_suffice(self) -> "GateSettings":

@@ -12,7 +12,8 @@ from loop_platform.database import (
     segment_hours,
     segments,
 )
-from loop_platform.release import routes
+from loop_platform.release import approval, routes
+from loop_platform.settings import settings
 
 
 class Overview(TypedDict):
@@ -22,6 +23,7 @@ class Overview(TypedDict):
     slots: list[dict[str, Any]]
     releases: list[dict[str, Any]]
     review: dict[str, int]
+    waits: list[dict[str, Any]]
     open_cycle: dict[str, Any] | None
     segments: int
     segments_pending: int
@@ -40,6 +42,10 @@ def overview(connection: sa.Connection) -> Overview:
         "slots": _rows(connection, sa.select(engine_slots).order_by(engine_slots.c.slot)),
         "releases": _releases(connection),
         "review": _review(connection),
+        "waits": [
+            {"release": wait.release, "stage": wait.stage, "since": wait.since, "why": str(wait)}
+            for wait in approval.waits(connection, settings().gates)
+        ],
         "open_cycle": open_cycles[0] if open_cycles else None,
         "segments": connection.scalar(sa.select(sa.func.count()).select_from(segments)) or 0,
         "segments_pending": connection.scalar(waiting.where(~segment_hours.c.settled)) or 0,

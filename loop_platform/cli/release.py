@@ -5,9 +5,10 @@ import getpass
 import click
 
 from loop_platform.database import engine
-from loop_platform.release import registry
+from loop_platform.release import approval, registry
 from loop_platform.release.requests import next_step, request_move, wait_for
 from loop_platform.release.states import RefusedError, State
+from loop_platform.settings import settings
 
 _PATIENCE_S = 30.0
 
@@ -19,13 +20,16 @@ def release() -> None:
 
 @release.command(name="list")
 def list_() -> None:
-    """Every release, the oldest first."""
+    """Every release, the oldest first, and what waits for a person."""
     with engine().connect() as connection:
+        waiting = {wait.release: wait for wait in approval.waits(connection, settings().gates)}
         for known in registry.all_releases(connection):
             drill = "  drill" if known.drill else ""
             since = f"{known.state_since:%Y-%m-%d %H:%M:%S}"
             cycle = known.cycle or "-"
             click.echo(f"{known.release:<18}{known.state:<13}{since}  cycle {cycle}{drill}")
+            if known.release in waiting:
+                click.echo(f"{'':<18}{waiting[known.release]}")
 
 
 @release.command()

@@ -77,6 +77,7 @@ def _waiting(found: Overview) -> list[str]:
     review, cycle = found["review"], found["open_cycle"]
     opened = f"{cycle['cycle']} since {cycle['opened_at']:%H:%M:%S}" if cycle else "none open"
     return [
+        *(f"{wait['release']:<18}{wait['why']}" for wait in found["waits"]),
         f"{'review queue':<18}{review['open']} open, {review['decided']} decided",
         f"{'telemetry':<18}{found['segments_pending']} of {found['segments']} segments wait",
         f"{'cycle':<18}{opened}",

@@ -7,13 +7,14 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from loop_platform.console import replies
+from loop_platform.console.decision import decision
 from loop_platform.console.replies import Refused
 from loop_platform.console.session import Endpoint, Visit, needs
 from loop_platform.database import move_requests
-from loop_platform.release import registry
+from loop_platform.release import approval, registry
 from loop_platform.release.registry import Release, UnknownReleaseError
 from loop_platform.release.requests import NEXT_STEP, next_step, request_move, wait_for
-from loop_platform.release.states import MOVES, RefusedError, State
+from loop_platform.release.states import IN_TRIAL, MOVES, RefusedError, State
 
 # Where each leads; promotion to whatever step comes next.
 MOVES_BY_NAME: dict[str, State | None] = {
@@ -21,6 +22,8 @@ MOVES_BY_NAME: dict[str, State | None] = {
     "rollback": State.ROLLED_BACK,
     "reject": State.REJECTED,
 }
+
+_PROMOTES = {State.CANARY: "Send into the canary", State.CHAMPION: "Promote to champion"}
 
 _WAIT_S = 3.0
 
@@ -66,7 +69,16 @@ def _request(visit: Visit, name: str) -> int:
 
 @needs("reviewer")
 def list_page(visit: Visit) -> Response:
-    context = {"key": visit.key, "at": "releases", "releases": list(reversed(_all(visit)))}
+    gates = visit.console.settings.gates
+    with visit.console.database.connect() as connection:
+        found = registry.all_releases(connection)
+        waits = {wait.release: wait for wait in approval.waits(connection, gates)}
+    context = {
+        "key": visit.key,
+        "at": "releases",
+        "releases": list(reversed(found)),
+        "waits": waits,
+    }
     return replies.page(visit.request, "releases.html", context)
 
 
@@ -74,10 +86,22 @@ def list_page(visit: Visit) -> Response:
 def page(visit: Visit) -> Response:
     release = _whole(visit)
     state = State(release["state"])
-    # Drills are bad on purpose: the controller would refuse to promote one.
-    promotes = ["promote"] if state in NEXT_STEP and not release["drill"] else []
-    allowed = promotes + [name for name, to in MOVES_BY_NAME.items() if to in MOVES[state]]
-    context = {"key": visit.key, "at": "releases", "release": release, "allowed": allowed}
+    with visit.console.database.connect() as connection:
+        known = registry.find(connection, release["release"])
+        found = decision(connection, known, visit.console.settings.gates)
+    # A trial that is not judged goes on, and drills are bad on purpose: the controller would refuse
+    # to promote either.
+    goes_on = state in IN_TRIAL and found.wait is None
+    can_go = state in NEXT_STEP and not release["drill"] and not goes_on
+    allowed = ["promote"] if can_go else []
+    context = {
+        "key": visit.key,
+        "at": "releases",
+        "release": release,
+        "decision": found,
+        "promotes": _PROMOTES.get(NEXT_STEP.get(state, state)),
+        "allowed": [*allowed, *(name for name, to in MOVES_BY_NAME.items() if to in MOVES[state])],
+    }
     return replies.page(visit.request, "release.html", context)
 
 

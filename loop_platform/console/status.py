@@ -11,6 +11,7 @@ from loop_platform.database import drift_verdicts, engine_slots, review_items, r
 from loop_platform.database import routes as routes_table
 from loop_platform.defs.curation.accepted import counts
 from loop_platform.defs.curation.shares import usable
+from loop_platform.release.approval import waits
 from loop_platform.turns import turns
 
 _RECENT = sa.text("interval '5 minutes'")
@@ -64,6 +65,15 @@ def overview(console: Console) -> dict[str, Any]:
                 "needed": curation.min_corrections,
             },
             "cycles": turns(connection)[-4:],
+            "waits": [
+                {
+                    "release": wait.release,
+                    "stage": wait.stage,
+                    "since": wait.since,
+                    "why": str(wait),
+                }
+                for wait in waits(connection, console.settings.gates)
+            ],
             "drift": _latest_drift(connection),
             "dagster_url": console.settings.dagster_url,
             "gateway_url": console.settings.gateway_url,

@@ -106,7 +106,7 @@ class Controller:
         """Give each release its engine, the routes what follows, and the trials their lease."""
         assert self._fleet is not None
         with self._leadership.transaction() as connection:
-            slots.assign(connection, self._fleet.urls())
+            slots.assign(connection, self._fleet.urls(), self._settings.engine.drain_s)
             routes.follow(connection, self._settings.gates)
             leases.renew(connection, self._settings.gates.lease_s)
             wanted: dict[str, Release | None] = {

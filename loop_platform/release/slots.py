@@ -1,17 +1,18 @@
 """Which engine slot serves which release: the champion, and one beside it.
 
 The one beside it is, in this order: the release that a waiting promotion or rollback needs, the
-candidate in trial, the retired champion that stays hot for a rollback.
+champion of a moment ago, which finishes what it is answering, the candidate in trial, the retired
+champion that stays hot for a rollback.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from loop_platform.database import engine_slots
+from loop_platform.database import engine_slots, releases
 from loop_platform.release import registry, requests, routes
 from loop_platform.release.registry import Release
 from loop_platform.release.states import IN_TRIAL, State
@@ -65,14 +66,14 @@ def plan(
     return target
 
 
-def assign(connection: sa.Connection, urls: Mapping[str, str]) -> None:
+def assign(connection: sa.Connection, urls: Mapping[str, str], drain_s: float) -> None:
     """Bring the table in line with what the states need; a slot that changes is not ready."""
     current = read(connection)
     champion = registry.champion(connection)
     target = plan(
         {slot: current[slot].release if slot in current else None for slot in urls},
         champion=champion.release if champion is not None else None,
-        second=_second(connection, current),
+        second=_second(connection, current, drain_s),
         keep={release.release for release in registry.in_states(connection, {State.RETIRED})},
     )
     for slot, url in urls.items():
@@ -94,16 +95,35 @@ def set_ready(connection: sa.Connection, slot: str, release: str | None, ready: 
     )
 
 
-def _second(connection: sa.Connection, current: Mapping[str, Slot]) -> str | None:
+def _second(connection: sa.Connection, current: Mapping[str, Slot], drain_s: float) -> str | None:
     urgent = awaited(connection)
     if urgent is not None:
         return urgent.release
-    placed = {slot.release for slot in current.values()}
+    placed = {slot.release for slot in current.values() if slot.release is not None}
+    drained = _draining(connection, placed, drain_s)
+    if drained is not None:
+        return drained
     waiting = registry.in_states(connection, IN_TRIAL)
     if routes.paused(connection):
         waiting = [release for release in waiting if release.release in placed]
     waiting.sort(key=lambda release: _FURTHEST_FIRST.index(release.state))
     return waiting[0].release if waiting else None
+
+
+def _draining(connection: sa.Connection, placed: Collection[str], drain_s: float) -> str | None:
+    """The champion of before, for as long as calls may be on their way to it."""
+    recently = sa.func.clock_timestamp() - timedelta(seconds=drain_s)
+    query = (
+        sa.select(releases.c.release)
+        .where(
+            releases.c.release.in_(placed),
+            releases.c.state.in_((State.RETIRED, State.ROLLED_BACK)),
+            releases.c.state_since > recently,
+        )
+        .order_by(releases.c.state_since.desc())
+        .limit(1)
+    )
+    return connection.scalar(query)
 
 
 def awaited(connection: sa.Connection) -> Release | None:

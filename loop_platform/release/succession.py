@@ -6,7 +6,7 @@ request waits.
 
 import sqlalchemy as sa
 
-from loop_platform.release import machine, registry, routes, slots, trials
+from loop_platform.release import approval, machine, registry, routes, slots, trials
 from loop_platform.release.registry import Evidence, Release
 from loop_platform.release.requests import Request
 from loop_platform.release.states import RefusedError, State, check_move
@@ -24,9 +24,10 @@ def promote(connection: sa.Connection, request: Request, gates: GateSettings) ->
     candidate = registry.find(connection, request.release)
     check_move(candidate.release, candidate.state, State.CHAMPION, drill=candidate.drill)
     judged = _judged(connection, candidate)
+    approved = _approved(connection, candidate, request.actor, gates)
     if not _ready(connection, candidate):
         return False
-    evidence = {**request.evidence, **judged}
+    evidence = {**request.evidence, **judged, **approved}
     _flip(connection, candidate, State.RETIRED, request, evidence)
     routes.follow(connection, gates)
     return True
@@ -102,6 +103,15 @@ def _judged(connection: sa.Connection, candidate: Release) -> Evidence:
             f" {trial.planned if trial else 0} calls"
         )
     return {"canary": trial.verdict}
+
+
+def _approved(
+    connection: sa.Connection, candidate: Release, actor: str, gates: GateSettings
+) -> Evidence:
+    """Who approved a candidate, where somebody has to. What was champion once needs nobody."""
+    if candidate.state is not State.CANARY:
+        return {}
+    return approval.given(connection, candidate.release, actor, gates)
 
 
 def _ready(connection: sa.Connection, release: Release) -> bool:

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from loop_platform.cli import COMMANDS
 from loop_platform.database import move_requests, releases, review_items
 from loop_platform.keys import list_keys
-from loop_platform.release import registry, requests
+from loop_platform.release import registry, requests, trials
+from loop_platform.release.states import State
+from loop_platform.settings import FrontSettings
 from loop_platform_tests.cli.conftest import Loop
 
 
@@ -103,6 +105,28 @@ def test_the_status_counts_what_waits(loop: Loop, database: sa.Engine, release: 
 
 def test_a_release_is_listed_with_its_state(loop: Loop, release: str) -> None:
     assert f"{release}    registered" in loop("release", "list").output
+
+
+def test_what_waits_for_a_person_is_said(loop: Loop, database: sa.Engine, release: str) -> None:
+    _in_canary(database, release)
+    with database.begin() as connection:
+        fronts = FrontSettings()
+        trials.begin(
+            connection,
+            release,
+            State.CANARY,
+            champion="base",
+            planned=1,
+            budget=1,
+            fronts=fronts,
+        )
+        seen = {"reason": "nothing got worse in its canary", "tasks": ["invoices"]}
+        trials.conclude(connection, release, State.CANARY, "passed", seen)
+    said = "waits for a person: nothing got worse in its canary"
+    assert said in loop("release", "list").output
+    assert f"{release}    {said}" in loop("status").output
+    [wait] = json.loads(loop("status", "--json").output)["waits"]
+    assert (wait["release"], wait["stage"]) == (release, "canary")
 
 
 def test_a_promotion_is_asked_of_the_controller_and_waited_for(

@@ -1,6 +1,6 @@
 import numpy as np
 
-from loop_platform.defs.curation.split import Rows, Split, nearest_across, split
+from loop_platform.defs.curation.split import Rows, Split, Trained, nearest_across, split
 
 SIMILARITY = 0.97
 
@@ -9,14 +9,28 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def rows_of(embeddings: np.ndarray, conversations: list[int] | None = None) -> Rows:
+def unlike(row: int) -> str:
+    """A question that resembles no other."""
+    return "".join(chr(ord("a") + int(digit)) * 6 for digit in f"{row:03d}") + str(row)
+
+
+def rows_of(
+    embeddings: np.ndarray,
+    conversations: list[int] | None = None,
+    questions: list[str] | None = None,
+) -> Rows:
     ids = [f"decision-{row:03d}" for row in range(len(embeddings))]
-    return Rows(ids=ids, conversations=conversations or ids, embeddings=embeddings)
+    return Rows(
+        ids=ids,
+        conversations=conversations or ids,
+        embeddings=embeddings,
+        questions=questions or [unlike(row) for row in range(len(ids))],
+    )
 
 
-def parted(rows: Rows, trained: np.ndarray | None = None) -> Split:
+def parted(rows: Rows, trained: np.ndarray | None = None, said: tuple[str, ...] = ()) -> Split:
     none = np.zeros((0, 0), np.float32)
-    known = none if trained is None else trained
+    known = Trained(none if trained is None else trained, said)
     return split(rows, share=0.2, similarity=SIMILARITY, trained=known)
 
 
@@ -69,11 +83,32 @@ def test_what_an_earlier_cycle_trained_on_is_no_test():
     assert made.heldout <= {f"decision-{row:03d}" for row in range(40, 50)}
 
 
+def test_what_differs_in_form_alone_stays_together_whatever_the_embedder_thinks_of_it():
+    asked = [f"{unlike(row)} {tail}" for row in range(20) for tail in ("is it?", "IS IT")]
+    rows = rows_of(unit(np.random.default_rng(6).normal(size=(40, 32))), questions=asked)
+    made = parted(rows)
+    heldout = [int(name[-3:]) for name in sorted(made.heldout)]
+    assert made.groups == 20
+    assert len(heldout) == 8
+    assert {row // 2 for row in heldout[::2]} == {row // 2 for row in heldout[1::2]}
+
+
+def test_what_an_earlier_training_replayed_is_no_test():
+    embeddings = unit(np.random.default_rng(7).normal(size=(50, 32)))
+    said = tuple(unlike(row).upper() + "!" for row in range(40))
+    made = parted(rows_of(embeddings), said=said)
+    assert made.heldout
+    assert made.heldout <= {f"decision-{row:03d}" for row in range(40, 50)}
+
+
 def test_the_same_rows_are_split_the_same_way_in_any_order():
     embeddings = unit(np.random.default_rng(5).normal(size=(40, 32)))
     rows = rows_of(embeddings)
     reversed_rows = Rows(
-        ids=rows.ids[::-1], conversations=rows.conversations[::-1], embeddings=embeddings[::-1]
+        ids=rows.ids[::-1],
+        conversations=rows.conversations[::-1],
+        embeddings=embeddings[::-1],
+        questions=rows.questions[::-1],
     )
     assert parted(rows).heldout == parted(reversed_rows).heldout
 

@@ -1,7 +1,7 @@
 """A cycle that is ready for its gates: corrections in the lake, a candidate on an engine."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import polars as pl
@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import resources
+from loop_platform.defs.training import inputs
+from loop_platform.engine.rows import content_hash
 from loop_platform.lake import Lake
 from loop_platform.partitions import cycles, hourly
 from loop_platform.release import registry, requests
@@ -24,7 +26,12 @@ PROMPTS = [f"turn on lamp {number}" for number in range(40)]
 
 
 def candidate(
-    stage: Stage, answers: Mapping[str, str], *, drill: bool = False, digest: str = "feedfacefeed"
+    stage: Stage,
+    answers: Mapping[str, str],
+    *,
+    drill: bool = False,
+    digest: str = "feedfacefeed",
+    replayed: Sequence[str] = (),
 ) -> str:
     """A release that answers so, served beside the base model."""
     champion = base_of(stage)
@@ -39,6 +46,7 @@ def candidate(
     )
     Lake(stage.settings.lake).write(corrections, f"curation/corrections/{CYCLE}.parquet")
     folder = weights(stage.settings.data_dir / "weights" / digest, answers)
+    record = trained(stage, CYCLE, corrections.filter(pl.col("split") == "train"), replayed)
     with stage.database.begin() as connection:
         connection.execute(
             sa.insert(cycles_table).values(
@@ -53,10 +61,26 @@ def candidate(
             adapter_path=folder,
             weights_path=folder,
             drill=drill,
-            record={},
+            record=record,
         )
     stage.until(ready(name))
     return name
+
+
+def trained(
+    stage: Stage, cycle: str, corrections: pl.DataFrame, replayed: Sequence[str] = ()
+) -> dict[str, object]:
+    """Leaves the files that a training reads, and returns what it would record of them."""
+    replay = [
+        {"messages": [{"role": "user", "content": said}], "answer": "Well.", "ended": True}
+        for said in replayed
+    ]
+    files = inputs.write(stage.settings.data_dir / "cycles" / cycle, corrections, replay)
+    return {
+        "data_sha256": content_hash(files.corrections, files.replay),
+        "corrections": corrections.height,
+        "replay": len(replay),
+    }
 
 
 def learnt() -> dict[str, str]:

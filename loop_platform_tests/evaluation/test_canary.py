@@ -7,8 +7,9 @@ from loop_platform.defs.release import canary_gates
 from loop_platform.defs.release.canary import canary
 from loop_platform.defs.release.release import release
 from loop_platform.identity import new_id
-from loop_platform.release import registry, routes, trials
+from loop_platform.release import approval, registry, requests, routes, trials
 from loop_platform.release.states import State
+from loop_platform.settings import GateSettings
 from loop_platform_tests.evaluation.cycle import (
     candidate,
     go_to,
@@ -156,3 +157,104 @@ def test_a_canary_is_not_judged_early(
 
     assert not materialise(stage, canary, instance).success
     assert stage.release(exposed[1]).state is State.CANARY
+
+
+class TestAPersonApprovesOneTask:
+    @pytest.fixture
+    def gates(self, gates: GateSettings) -> GateSettings:
+        return gates.model_copy(update={"promotion_by_task": {"commands": "person"}})
+
+    def test_what_passed_waits_visibly_until_a_person_sends_it_on(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        exposed: tuple[str, str],
+    ):
+        base, name = exposed
+        meet(traffic, exposed, canary=150, champion=600)
+
+        result = materialise(stage, canary, instance)
+        stage.step(2)
+
+        assert result.success
+        assert stage.release(name).state is State.CANARY
+        assert trial_of(stage, name).verdict == "passed"
+        [made] = result.asset_materializations_for_node("release__canary")
+        assert "a person approves what answers commands" in str(made.metadata["asked for"].value)
+        [wait] = stage.ask(lambda found: approval.waits(found, stage.settings.gates))
+        assert (wait.release, wait.stage, wait.approval.tasks) == (name, "canary", ("commands",))
+        assert str(wait) == "waits for a person: nothing got worse in its canary"
+
+        go_to(stage, name, State.CHAMPION)
+
+        assert stage.ask(routes.read).champion == name
+        last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+        assert (last.actor, last.evidence["approval"]) == (
+            "a test",
+            {"needed": True, "tasks": ["commands"], "given_by": "a test"},
+        )
+        assert last.evidence["predecessor"] == base
+        assert stage.ask(lambda found: approval.waits(found, stage.settings.gates)) == []
+
+    def test_a_machine_cannot_approve(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        exposed: tuple[str, str],
+    ):
+        name = exposed[1]
+        meet(traffic, exposed, canary=150, champion=600)
+        materialise(stage, canary, instance)
+
+        asked = stage.ask(
+            lambda connection: requests.request_move(
+                connection, name, State.CHAMPION, actor="dagster", reason="why not", evidence={}
+            )
+        )
+        settle(stage, name)
+
+        refusal = stage.ask(lambda connection: requests.outcome(connection, asked)).refusal
+        assert refusal is not None
+        assert "waits for a person" in refusal
+        assert stage.release(name).state is State.CANARY
+
+
+class TestAPersonApprovesAnotherTask:
+    @pytest.fixture
+    def gates(self, gates: GateSettings) -> GateSettings:
+        return gates.model_copy(update={"promotion_by_task": {"invoices": "person"}})
+
+    def test_what_met_no_such_task_is_promoted(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        exposed: tuple[str, str],
+    ):
+        meet(traffic, exposed, canary=150, champion=600)
+
+        materialise(stage, canary, instance)
+        settle(stage, exposed[1])
+
+        assert stage.ask(routes.read).champion == exposed[1]
+
+    def test_a_task_that_only_the_shadow_saw_counts(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        exposed: tuple[str, str],
+    ):
+        name = exposed[1]
+        seen = {"tasks": ["commands", "invoices"]}
+        stage.ask(lambda found: trials.conclude(found, name, State.SHADOW, "passed", seen))
+        meet(traffic, exposed, canary=150, champion=600)
+
+        materialise(stage, canary, instance)
+        stage.step(2)
+
+        assert stage.release(name).state is State.CANARY
+        [wait] = stage.ask(lambda found: approval.waits(found, stage.settings.gates))
+        assert wait.approval.tasks == ("invoices",)

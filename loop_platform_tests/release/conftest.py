@@ -21,15 +21,24 @@ def start_timeout_s() -> float:
 
 
 @pytest.fixture
+def drain_s() -> float:
+    """Override to have a champion of before finish its answers."""
+    return 0.0
+
+
+@pytest.fixture
 def stage_settings(
-    tmp_path: Path, database_url: str, gates: GateSettings, start_timeout_s: float
+    tmp_path: Path, database_url: str, gates: GateSettings, start_timeout_s: float, drain_s: float
 ) -> Settings:
     first, second = free_ports(2)
     return Settings(
         data_dir=tmp_path / "loop",
         database_url=database_url,
         engine=EngineSettings(
-            serving="merged", ports=(first, second), start_timeout_s=start_timeout_s
+            serving="merged",
+            ports=(first, second),
+            start_timeout_s=start_timeout_s,
+            drain_s=drain_s,
         ),
         gates=gates,
     )

@@ -134,7 +134,12 @@ def test_a_candidate_walks_the_whole_way_and_every_move_is_written_down(stage: S
         State.CHAMPION,
     ]
     assert moved[1].evidence == {"scores": [1, 2]}
-    assert moved[4].evidence == {"canary": "passed", "predecessor": base, "successor": name}
+    assert moved[4].evidence == {
+        "canary": "passed",
+        "approval": {"needed": True, "tasks": [], "given_by": "a test"},
+        "predecessor": base,
+        "successor": name,
+    }
     closed = stage.ask(
         lambda connection: connection.execute(
             sa.select(cycles.c.closed_at).where(cycles.c.cycle == "of-aaaaaaaaaaaaaaaa")
@@ -205,6 +210,52 @@ def test_a_rollback_is_one_flip_back(stage: Stage):
     assert stage.ask(routes.read).champion == base
     assert stage.release(name).state is State.ROLLED_BACK
     assert stage.release(base).state is State.CHAMPION
+
+
+class TestDraining:
+    @pytest.fixture
+    def drain_s(self) -> float:
+        return 3600.0
+
+    def test_a_champion_that_was_rolled_back_finishes_its_answers(self, stage: Stage):
+        base = base_of(stage)
+        name = stage.register("abcdabcdabcdabcd")
+        to_champion(stage, name)
+        assert ask_for(stage, name, State.ROLLED_BACK).done
+        stage.step(3)
+
+        assert stage.ask(routes.read).champion == base
+        assert stage.ask(ready(name)), "its engine was stopped under calls that it answers"
+
+    def test_no_candidate_takes_the_place_of_a_champion_that_was_followed_just_now(
+        self, stage: Stage
+    ):
+        base = base_of(stage)
+        name = stage.register("abcdabcdabcdabcd")
+        to_canary(stage, name)
+        waiting = stage.register("bcdebcdebcdebcde")
+        conclude(stage, name, State.CANARY)
+        assert ask_for(stage, name, State.CHAMPION).done
+        stage.step(3)
+
+        assert stage.ask(ready(base))
+        assert stage.ask(lambda connection: slots.serving(connection, waiting)) is None
+
+    def test_a_rollback_needs_no_patience(self, stage: Stage):
+        base = base_of(stage)
+        first = stage.register("abcdabcdabcdabcd")
+        to_champion(stage, first)
+        assert ask_for(stage, first, State.ROLLED_BACK).done
+
+        request = stage.ask(
+            lambda connection: requests.request_move(
+                connection, first, State.CHAMPION, actor="a test", reason="why not", evidence={}
+            )
+        )
+        stage.until(lambda connection: requests.outcome(connection, request).done)
+
+        assert stage.ask(routes.read).champion == first
+        assert stage.release(base).state is State.RETIRED
 
 
 def test_the_first_champion_cannot_be_rolled_back(stage: Stage):

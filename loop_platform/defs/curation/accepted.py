@@ -71,17 +71,18 @@ def counts(connection: sa.Connection) -> dict[str, int]:
     return dict(rows.all())
 
 
-def trained_before(connection: sa.Connection, cycle: str) -> list[list[float]]:
-    """The embeddings of what earlier cycles trained on."""
+def trained_before(connection: sa.Connection, cycle: str) -> list[tuple[str, list[float]]]:
+    """Of each correction that earlier cycles trained on what the user said last, embedded too."""
     query = sa.text("""
-        SELECT item.embedding FROM cycle_corrections AS used
+        SELECT item.messages, item.embedding FROM cycle_corrections AS used
         JOIN cycles USING (cycle) JOIN decisions USING (decision_id)
         JOIN review_items AS item USING (item_id)
         WHERE used.split = 'train' AND used.cycle <> :cycle AND item.embedding IS NOT NULL
           AND cycles.opened_at < (SELECT opened_at FROM cycles WHERE cycle = :cycle)
         ORDER BY used.cycle, used.decision_id
     """)
-    return list(connection.scalars(query, {"cycle": cycle}))
+    rows = connection.execute(query, {"cycle": cycle}).tuples()
+    return [(last_user_message(messages), embedding) for messages, embedding in rows]
 
 
 def _row(row: Mapping[str, object]) -> dict[str, object]:

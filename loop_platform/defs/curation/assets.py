@@ -7,12 +7,15 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
+from loop_platform import lessons
 from loop_platform.database import cycle_corrections
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.curation.accepted import accepted, trained_before
 from loop_platform.defs.curation.screen import curated
+from loop_platform.defs.curation.split import Trained
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
+from loop_platform.settings import Settings
 from loop_platform.validators import validators
 
 CORRECTIONS = dg.AssetKey(["curation", "corrections"])
@@ -40,7 +43,7 @@ def corrections(
             sa.select(cycles_table.c.drill_of).where(cycles_table.c.cycle == cycle)
         )
         rows = accepted(connection, cycle)
-        trained = np.asarray(trained_before(connection, cycle), dtype=np.float32)
+        trained = _trained(connection, loop.settings, cycle)
     if drilled is not None:
         frame = loop.lake.read(f"curation/corrections/{drilled}.parquet")
     else:
@@ -49,6 +52,18 @@ def corrections(
     with loop.database.begin() as connection:
         _record(connection, cycle, frame)
     return dg.MaterializeResult(value=frame, metadata=_metadata(frame, drilled))
+
+
+def _trained(connection: sa.Connection, settings: Settings, cycle: str) -> Trained:
+    """What earlier cycles trained on: the corrections that they took, and all that their trainers
+    read."""
+    corrections = trained_before(connection, cycle)
+    read = [lessons.read(settings.data_dir, past) for past in lessons.before(connection, cycle)]
+    return Trained(
+        np.asarray([embedding for _, embedding in corrections], dtype=np.float32),
+        {question for question, _ in corrections}
+        | {line.question for each in read for line in each.lines},
+    )
 
 
 def _record(connection: sa.Connection, cycle: str, frame: pl.DataFrame) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from loop_platform.defs.curation.expectations import outcomes
 from loop_platform.defs.curation.rules import ROWS, Limits
 from loop_platform.defs.curation.shares import over_share
-from loop_platform.defs.curation.split import Matrix, Rows, split
+from loop_platform.defs.curation.split import Matrix, Rows, Trained, split
 from loop_platform.settings import CurationSettings
 from loop_platform.validators import Validator
 
@@ -22,13 +22,9 @@ def curated(
     rows: pl.DataFrame,
     settings: CurationSettings,
     validators: Mapping[str, Validator],
-    trained: Matrix,
+    trained: Trained,
 ) -> pl.DataFrame:
-    """`rows` with `split` (train, heldout, quarantine, deferred) and, for the last two, `reason`.
-
-    Args:
-        trained: embeddings of what earlier cycles trained on.
-    """
+    """`rows` with `split` (train, heldout, quarantine, deferred); of the last two with `reason`."""
     screened = _quarantine(measured(rows, validators), limits(settings))
     capped = _defer(screened, settings)
     return _divide(capped, settings, trained)
@@ -102,13 +98,14 @@ def _defer(rows: pl.DataFrame, settings: CurationSettings) -> pl.DataFrame:
     return _deferred(rows, reasons)
 
 
-def _divide(rows: pl.DataFrame, settings: CurationSettings, trained: Matrix) -> pl.DataFrame:
+def _divide(rows: pl.DataFrame, settings: CurationSettings, trained: Trained) -> pl.DataFrame:
     free = rows.filter(pl.col("split").is_null())
     parted = split(
         Rows(
             ids=free["decision_id"].to_list(),
             conversations=[_conversation(messages) for messages in free["messages"]],
             embeddings=matrix(free),
+            questions=free["prompt"].to_list(),
         ),
         share=settings.heldout_share,
         similarity=settings.near_duplicate_similarity,

@@ -1,16 +1,19 @@
 """Training and held-out rows, so that no near-duplicate crosses. Deterministic: no seed, no clock.
 
-Rows that are near-duplicates, or of one conversation, form groups, and a group goes whole to one
-side. Likeness chains: where groups too large for the held-out side leave it short of its share, it
-takes a corner of the largest, and the rows that border on it wait for another cycle.
+Rows that are near-duplicates, by their embeddings or letter by letter, or of one conversation, form
+groups, and a group goes whole to one side. Likeness chains: where groups too large for the held-out
+side leave it short of its share, it takes a corner of the largest, and the rows that border on it
+wait for another cycle.
 """
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from loop_platform import resemblance
 
 Matrix = npt.NDArray[np.float32]
 
@@ -24,6 +27,18 @@ class Rows:
     """Rows with the same value belong to one conversation."""
     embeddings: Matrix
     """At length one."""
+    questions: Sequence[str]
+    """What the user said last."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What earlier cycles trained on; what is like it is no test."""
+
+    embeddings: Matrix
+    """At length one; 0 × 0 for none."""
+    questions: Collection[str]
+    """What the user said last in it, and in the answers that were replayed beside it."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +48,9 @@ class Split:
     groups: int
 
 
-def split(rows: Rows, *, share: float, similarity: float, trained: Matrix) -> Split:
-    """Sets aside `share` of the rows.
-
-    Args:
-        trained: embeddings that an earlier cycle trained on; what is like them is no test.
-    """
-    like = rows.embeddings @ rows.embeddings.T >= similarity
+def split(rows: Rows, *, share: float, similarity: float, trained: Trained) -> Split:
+    """Sets aside `share` of the rows."""
+    like = (rows.embeddings @ rows.embeddings.T >= similarity) | _resembling(rows.questions)
     same = np.array([[a == b for b in rows.conversations] for a in rows.conversations], dtype=bool)
     bound = like | same.reshape(like.shape)
     groups = _groups(bound)
@@ -84,10 +95,22 @@ def _groups(bound: npt.NDArray[np.bool_]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _known(rows: Rows, trained: Matrix, similarity: float) -> set[int]:
-    if not len(trained):
-        return set()
-    return set(np.flatnonzero((rows.embeddings @ trained.T).max(1) >= similarity).tolist())
+def _resembling(questions: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which rows are near-duplicates letter by letter, as the leak check of the gates sees it."""
+    found = np.zeros((len(questions), len(questions)), dtype=bool)
+    everything = resemblance.Collection(questions)
+    for row, question in enumerate(questions):
+        found[row, everything.near(question)] = True
+    return found
+
+
+def _known(rows: Rows, trained: Trained, similarity: float) -> set[int]:
+    said = resemblance.Collection(trained.questions)
+    known = {row for row, question in enumerate(rows.questions) if said.near(question)}
+    if len(trained.embeddings) and len(rows.ids):
+        nearest = (rows.embeddings @ trained.embeddings.T).max(1)
+        known.update(np.flatnonzero(nearest >= similarity).tolist())
+    return known
 
 
 def _whole_groups(

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from loop_platform.release import registry, requests, trials
+from loop_platform.release.approval import Approval
 from loop_platform.release.registry import Evidence
 from loop_platform.release.states import State
 from loop_platform.release.trials import Trial, Verdict
@@ -49,13 +50,13 @@ def settle(
     evidence: dict[str, Any],
     *,
     then: State,
-    automatic: bool,
+    approval: Approval,
 ) -> Settled:
     """Write down what a look showed, and ask for what follows from it.
 
     A trial that is not settled goes on until its budget is spent. What is not known then does not
-    pass by itself: it is turned away, or waits for a person where one promotes. After the canary
-    (`then` is champion) a person promotes what has passed, too.
+    pass by itself: it is turned away, or waits for a person where one has to approve. After the
+    canary (`then` is champion) what has passed waits for that person, too.
     """
     seen = evidence["looked_at"]
     if verdict == "not known" and seen < trial.budget:
@@ -65,13 +66,19 @@ def settle(
         return Settled(f"nothing: {reason}; looked at again after {more}", refused=False)
     if verdict == "not known":
         reason = f"the budget of {trial.budget} is spent, {reason}"
-    shown = {**evidence, "verdict": verdict, "reason": reason}
+    shown = {
+        **evidence,
+        "verdict": verdict,
+        "reason": reason,
+        "approval": approval.as_evidence(),
+    }
     trials.conclude(connection, trial.release, trial.stage, verdict, shown)
-    waits = not automatic and (
+    waits = approval.needed and (
         verdict == "not known" or (verdict == "passed" and then is State.CHAMPION)
     )
     if waits:
-        return Settled(f"release {trial.release} waits for a person: {reason}", refused=False)
+        said = f"release {trial.release} waits for a person: {reason}; {approval}"
+        return Settled(said, refused=False)
     target = then if verdict == "passed" else State.REJECTED
     asked = ask(connection, trial.release, trial.stage, target, reason=reason, evidence=shown)
     return Settled(asked, refused=target is State.REJECTED)

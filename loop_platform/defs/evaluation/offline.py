@@ -5,13 +5,15 @@ from collections.abc import Sequence
 
 import dagster as dg
 import polars as pl
+import sqlalchemy as sa
 
+from loop_platform.defs.evaluation import leak
 from loop_platform.defs.evaluation import offline_gates as gate
 from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import Comparison, comparison
 from loop_platform.defs.evaluation.decision import ask
 from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
-from loop_platform.defs.evaluation.heldout import held_out, held_out_before
+from loop_platform.defs.evaluation.heldout import held_out, held_out_before, some
 from loop_platform.defs.evaluation.interview import IN_FLIGHT
 from loop_platform.defs.evaluation.panel import Panel, Papers
 from loop_platform.defs.evaluation.part import Part
@@ -19,8 +21,11 @@ from loop_platform.defs.evaluation.picture import picture
 from loop_platform.defs.evaluation.yardstick import yardsticks
 from loop_platform.defs.resources import LoopResource
 from loop_platform.embedder import embedder
+from loop_platform.lessons import LessonsLostError, lineage, read
 from loop_platform.partitions import cycles
+from loop_platform.release.registry import Release
 from loop_platform.release.states import State
+from loop_platform.resemblance import Collection
 from loop_platform.settings import Settings
 from loop_platform.validators import validators
 
@@ -38,7 +43,7 @@ _EARLIER = 60
     deps=[["training", "adapter"], ["evaluation", "baseline"]],
     ins={"corrections": dg.AssetIn(["curation", "corrections"])},
     dagster_type=FRAME,
-    check_specs=specs(OFFLINE, gate.NAMES),
+    check_specs=specs(OFFLINE, leak.NAMES | gate.NAMES),
     kinds={"vllm", "polars"},
     owners=["team:loop"],
 )
@@ -49,22 +54,38 @@ def offline(
     cycle, settings = context.partition_key, loop.settings
     with loop.database.connect() as connection:
         both = comparison(connection, cycle)
-        earlier = held_out_before(connection, loop.lake, cycle, _EARLIER)
+        studied, lost = _studied(connection, loop.settings, both.candidate)
+        learnt = Collection(line.question for each in studied for line in each.lessons.lines)
+        earlier = held_out_before(connection, loop.lake, cycle, _EARLIER, learnt)
+    kept = held_out(corrections)
+    unseen = leak.unknown(lost) if lost else leak.unseen([*kept, *earlier], studied)
     suites = yardsticks(loop.lake, both.ask_champion, settings)
-    papers = Papers(
-        held_out(corrections, _HELD_OUT), earlier, suites["retention"], suites["safety"]
-    )
+    papers = Papers(some(kept, _HELD_OUT), earlier, suites["retention"], suites["safety"])
     panel = Panel(both, embedder(settings.models.embedder), validators(settings.validators))
     started = time.monotonic()
     parts = panel.parts(papers)
     seconds = time.monotonic() - started
-    gates = _gates(parts, settings)
+    gates = [unseen, *_gates(parts, settings)]
     asked_for = _decide(loop, both, gates)
     return dg.MaterializeResult(
         value=pl.concat(part.rows for part in parts),
         metadata=_metadata(both, parts, gates, asked_for) | {"seconds": round(seconds, 1)},
         check_results=[check_result(found) for found in gates],
     )
+
+
+def _studied(
+    connection: sa.Connection, settings: Settings, candidate: Release
+) -> tuple[list[leak.Studied], LessonsLostError | None]:
+    """What the candidate learnt from, its own cycle first; none of it where some of it is lost."""
+    try:
+        trainings = [
+            leak.Studied(release, read(settings.data_dir, cycle))
+            for cycle, release in lineage(connection, candidate)
+        ]
+    except LessonsLostError as error:
+        return [], error
+    return trainings, None
 
 
 def _gates(parts: Sequence[Part], settings: Settings) -> list[Gate]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loop_platform.defs.evaluation.suites import Prompt
+from loop_platform.defs.review.candidates import last_user_message
 from loop_platform.embedder import Embedder
 from loop_platform.validators import Validator
 
@@ -38,9 +39,15 @@ _OPENING = 400
 class Correction:
     """A held-out correction: the conversation, and the answer that people chose."""
 
+    decision_id: str
     task: str
     messages: Sequence[dict[str, str]]
     chosen: str
+
+    @property
+    def question(self) -> str:
+        """The last thing that the user said."""
+        return last_user_message(self.messages)
 
 
 def succeeds(correction: Correction, answer: str, validators: Mapping[str, Validator]) -> bool:

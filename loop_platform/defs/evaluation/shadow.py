@@ -19,6 +19,7 @@ from loop_platform.defs.evaluation.outcomes import with_outcomes
 from loop_platform.defs.evaluation.shadow_fronts import fronts, readings
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
+from loop_platform.release.approval import required
 from loop_platform.release.states import State
 from loop_platform.validators import validators
 
@@ -62,6 +63,7 @@ def shadow(
     courses = {
         name: course(each.goal, each.after, len(each.values)) for name, each in found.items()
     }
+    tasks = sorted({*focus, *outcomes["task"]})
     with loop.database.begin() as connection:
         settled = settle(
             connection,
@@ -70,10 +72,11 @@ def shadow(
             reason,
             {
                 **progress(both.champion.release, gates, known, rows.height),
+                "tasks": tasks,
                 "courses": {name: list(each.moments) for name, each in courses.items()},
             },
             then=State.CANARY,
-            automatic=loop.settings.gates.promotion == "automatic",
+            approval=required(loop.settings.gates, tasks),
         )
     return dg.MaterializeResult(
         value=outcomes,

@@ -14,6 +14,7 @@ from loop_platform.defs.release import canary_gates
 from loop_platform.defs.release.exposure import exposure
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
+from loop_platform.release.approval import required, tasks_met
 from loop_platform.release.states import State
 
 SHADOW = dg.AssetKey(["evaluation", "shadow"])
@@ -56,6 +57,7 @@ def canary(context: dg.AssetExecutionContext, loop: LoopResource) -> dg.Material
     verdict, reason = canary_gates.verdict(gates, known)
     courses = {name: course(each.goal, each.after, each.candidates) for name, each in found.items()}
     with loop.database.begin() as connection:
+        tasks = sorted({*tasks_met(connection, trial.release), *seen.rows["task"]})
         settled = settle(
             connection,
             trial,
@@ -63,10 +65,11 @@ def canary(context: dg.AssetExecutionContext, loop: LoopResource) -> dg.Material
             reason,
             {
                 **progress(trial.champion, gates, known, calls),
+                "tasks": tasks,
                 "courses": {name: list(each.moments) for name, each in courses.items()},
             },
             then=State.CHAMPION,
-            automatic=limits.promotion == "automatic",
+            approval=required(limits, tasks),
         )
     return dg.MaterializeResult(
         value=seen.rows,

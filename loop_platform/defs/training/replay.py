@@ -1,10 +1,11 @@
 """What the champion does well, to be kept: its own answers on every task that is not corrected, and
 those on corrected tasks of which somebody said that they succeeded.
 
-Only of tenants whose people gave the corrections, and nothing that any cycle holds out.
+Only of tenants whose people gave the corrections, and nothing that any cycle holds out, or nearly.
 """
 
 import json
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ from loop_platform import manifest
 from loop_platform.database import cycle_corrections, decisions, review_items
 from loop_platform.defs.review.candidates import last_user_message
 from loop_platform.lake import Lake
+from loop_platform.resemblance import Collection
 
 _WORST_GOOD_RATING = 3
 _BLAME = (
@@ -49,7 +51,6 @@ def replay(
         )
         .select("call_id", "task", "messages", "answer", "finish_reason")
         .collect()
-        .filter(~pl.col("messages").map_elements(_last_said, pl.String).is_in(_tested(connection)))
     )
     others = ~pl.col("task").is_in(sorted(corrected))
     praised = pl.col("call_id").is_in(_said(connection, lake, pl.col("outcome")))
@@ -60,12 +61,14 @@ def replay(
         .unique(["task", "messages"], keep="first", maintain_order=True)
     )
     turn = pl.col("call_id").cum_count().over("task")
-    return (
+    in_turn = (
         kept.with_columns(turn=turn)
         .sort("turn", "task")
-        .head(rows)
         .select("task", "messages", "answer", ended=pl.col("finish_reason") != "length")
     )
+    tested = _tested(connection)
+    free = (at for at, said in enumerate(in_turn["messages"]) if not tested.near(_last_said(said)))
+    return in_turn[list(islice(free, rows))]
 
 
 def lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -84,7 +87,7 @@ def _last_said(messages: str) -> str:
     return last_user_message(json.loads(messages))
 
 
-def _tested(connection: sa.Connection) -> list[str]:
+def _tested(connection: sa.Connection) -> Collection:
     """What the user said in every correction that a cycle held out."""
     query = (
         sa.select(review_items.c.messages)
@@ -92,7 +95,7 @@ def _tested(connection: sa.Connection) -> list[str]:
         .join(cycle_corrections, cycle_corrections.c.decision_id == decisions.c.decision_id)
         .where(cycle_corrections.c.split == "heldout")
     )
-    return sorted({last_user_message(messages) for messages in connection.scalars(query)})
+    return Collection({last_user_message(messages) for messages in connection.scalars(query)})
 
 
 def _said(connection: sa.Connection, lake: Lake, what: pl.Expr) -> list[str]:
