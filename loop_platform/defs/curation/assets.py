@@ -1,5 +1,6 @@
 """The corrections of a cycle: screened, capped, split."""
 
+from collections import Counter
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from loop_platform.database import cycle_corrections
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.curation.accepted import accepted, trained_before
+from loop_platform.defs.curation.modes import modes
 from loop_platform.defs.curation.screen import curated
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
@@ -62,13 +64,6 @@ def _record(connection: sa.Connection, cycle: str, frame: pl.DataFrame) -> None:
 
 def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
     counts = {split: frame.filter(pl.col("split") == split).height for split in SPLITS}
-    by_cluster = (
-        frame.group_by("task", "cluster", "split")
-        .len()
-        .pivot("split", index=["task", "cluster"], values="len")
-        .fill_null(0)
-        .sort("task", "cluster")
-    )
     reasons = frame.drop_nulls("reason").group_by("split", "reason").len().sort("split", "reason")
     return {
         "dagster/row_count": frame.height,
@@ -76,11 +71,29 @@ def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
         "contributors": frame["contributor"].n_unique(),
         "rows of": f"cycle {drilled}" if drilled else "this cycle",
         "why kept out": dg.MetadataValue.md(_table(reasons)),
-        "failure modes": dg.MetadataValue.md(_table(by_cluster)),
+        "failure modes": dg.MetadataValue.md(_table(_modes(frame))),
     }
 
 
+def _modes(frame: pl.DataFrame) -> pl.DataFrame:
+    """A row a mode, what matters most first; quarantined corrections count in none."""
+    fit = frame.filter(pl.col("split") != "quarantine")
+    counts = Counter(fit.select("cluster", "split").iter_rows())
+    rows = [
+        {
+            "mode": mode.name,
+            "cluster": mode.cluster,
+            "severity": "–" if mode.severity is None else f"{mode.severity:.2f}",
+            "size": mode.size,
+            **{split: counts[mode.cluster, split] for split in SPLITS if split != "quarantine"},
+            "examples (decisions)": ", ".join(mode.examples),
+        }
+        for mode in modes(fit)
+    ]
+    return pl.DataFrame(rows)
+
+
 def _table(frame: pl.DataFrame) -> str:
-    """As Markdown; counts and names alone, never what people wrote."""
+    """As Markdown; counts, ids and names alone, never what people wrote."""
     head = f"| {' | '.join(frame.columns)} |\n|{' --- |' * frame.width}\n"
     return head + "\n".join(f"| {' | '.join(map(str, row))} |" for row in frame.iter_rows())
