@@ -134,8 +134,12 @@ class _Inputs:
         wanted = (places < lengths[:, None]) & (places >= (0 if shared else before))
         self._wanted = wanted.flatten()
         self._tokens += int(wanted.sum())
+        # On one lane the other watcher looks from this very thread: it must not be heard here.
         self._thread = threading.get_ident()
-        network.hidden(ids)
+        try:
+            network.hidden(ids)
+        finally:
+            self._thread = None
 
     def found(self) -> list[tuple[list[Any], Any]]:
         return [
