@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from loop_platform.engine.job import Job, Recipe
 from loop_platform.engine.losses import Loss
 
@@ -61,6 +63,7 @@ def record(
         "data_sha256": data_sha256,
         "corrections": rows[0],
         "replay": rows[1],
+        "modes": msgspec.to_builtins(job.modes),
         "recipe": recipe(job.recipe),
         "seed": job.recipe.seed,
         "steps": len(progress.curve),

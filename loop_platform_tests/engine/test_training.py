@@ -32,6 +32,7 @@ def test_the_loss_falls_and_the_record_says_what_was_done(trained: tuple[Path, P
     assert record["tokens"] > 0
     assert record["cost"] == pytest.approx(record["seconds"], rel=0.1)
     assert record["recipe"]["rank"] == 4
+    assert [(mode["name"], mode["rows"]) for mode in record["modes"]] == [("home: light, hall", 4)]
     assert record["base"] == "tiny"
     assert {"torch", "transformers", "peft", "python"} <= record["versions"].keys()
     assert len(record["data_sha256"]) == 64

@@ -1,6 +1,5 @@
 """The corrections of a cycle: screened, capped, split."""
 
-from collections import Counter
 from typing import Any
 
 import dagster as dg
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from loop_platform.database import cycle_corrections
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.curation.accepted import accepted, trained_before
-from loop_platform.defs.curation.modes import modes
+from loop_platform.defs.curation.modes import by_split
 from loop_platform.defs.curation.screen import curated
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
@@ -77,18 +76,16 @@ def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
 
 def _modes(frame: pl.DataFrame) -> pl.DataFrame:
     """A row a mode, what matters most first; quarantined corrections count in none."""
-    fit = frame.filter(pl.col("split") != "quarantine")
-    counts = Counter(fit.select("cluster", "split").iter_rows())
     rows = [
         {
             "mode": mode.name,
             "cluster": mode.cluster,
             "severity": "–" if mode.severity is None else f"{mode.severity:.2f}",
             "size": mode.size,
-            **{split: counts[mode.cluster, split] for split in SPLITS if split != "quarantine"},
+            **{split: counts[split] for split in SPLITS if split != "quarantine"},
             "examples (decisions)": ", ".join(mode.examples),
         }
-        for mode in modes(fit)
+        for mode, counts in by_split(frame)
     ]
     return pl.DataFrame(rows)
 

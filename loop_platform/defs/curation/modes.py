@@ -77,6 +77,15 @@ def modes(rows: pl.DataFrame) -> list[Mode]:
     return sorted(found, key=lambda mode: (-mode.weight, mode.cluster))
 
 
+def by_split(frame: pl.DataFrame) -> list[tuple[Mode, Mapping[str, int]]]:
+    """The modes of a cycle's rows, each with its rows by split. Quarantined ones are in none."""
+    fit = frame.filter(pl.col("split") != "quarantine")
+    counts: dict[str, Counter[str]] = {}
+    for cluster, split in fit.select("cluster", "split").iter_rows():
+        counts.setdefault(cluster, Counter())[split] += 1
+    return [(mode, counts[mode.cluster]) for mode in modes(fit)]
+
+
 def by_weight(rows: pl.DataFrame) -> list[str]:
     """The decision ids in the order in which a budget takes them: mode by mode, what matters most
     first, and of each mode the oldest first. `rows` are oldest first."""

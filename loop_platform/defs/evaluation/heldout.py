@@ -19,7 +19,12 @@ def held_out(corrections: pl.DataFrame, limit: int) -> list[Correction]:
     if rows.height > limit:
         rows = rows.sample(limit, seed=17).sort("decision_id")
     return [
-        Correction(task=row["task"], messages=json.loads(row["messages"]), chosen=row["chosen"])
+        Correction(
+            task=row["task"],
+            messages=json.loads(row["messages"]),
+            chosen=row["chosen"],
+            mode=row["cluster"],
+        )
         for row in rows.iter_rows(named=True)
     ]
 

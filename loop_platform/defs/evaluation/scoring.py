@@ -41,6 +41,8 @@ class Correction:
     task: str
     messages: Sequence[dict[str, str]]
     chosen: str
+    mode: str | None = None
+    """The cluster of its failure mode."""
 
 
 def succeeds(correction: Correction, answer: str, validators: Mapping[str, Validator]) -> bool:

@@ -1,6 +1,6 @@
 """The adapter of a cycle: trained in the engine environment, registered as a release."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -104,7 +104,7 @@ def _job(
         )
     folder = loop.settings.data_dir / "cycles" / cycle
     files = inputs.write(folder, corrected, replay.lines(kept))
-    return inputs.job(loop.settings, recipe, files, parent)
+    return inputs.job(loop.settings, recipe, files, parent, inputs.modes(corrections))
 
 
 def _checked(trained: Trained) -> dg.AssetCheckResult:
@@ -145,7 +145,17 @@ def _metadata(record: Mapping[str, Any], parent: Release) -> dict[str, Any]:
         "trained on": parent.release,
         **{name: record[name] for name in counts},
         "loss": loss_curve(record["curve"]),
+        "failure modes": dg.MetadataValue.md(_modes(record["modes"])),
         "recipe": dg.MetadataValue.json(record["recipe"]),
         "versions": dg.MetadataValue.json(record["versions"]),
         "data sha256": record["data_sha256"],
     }
+
+
+def _modes(aimed_at: Sequence[Mapping[str, Any]]) -> str:
+    """What the cycle aimed at, as Markdown."""
+    head = "| mode | severity | rows | held out |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {mode['name']} | {mode['severity'] or '–'} | {mode['rows']} | {mode['held_out']} |"
+        for mode in aimed_at
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from loop_platform.defs.curation.modes import by_split
 from loop_platform.engine.job import Job, decode
 from loop_platform.release.registry import Release
 from loop_platform.settings import Recipe, Settings
@@ -33,7 +34,28 @@ def write(folder: Path, corrections: pl.DataFrame, replay: Iterable[dict[str, An
     )
 
 
-def job(settings: Settings, recipe: Recipe, inputs: Inputs, parent: Release) -> Job:
+def modes(corrections: pl.DataFrame) -> list[dict[str, Any]]:
+    """The failure modes that the rows of a cycle aim at: those that it trains on."""
+    return [
+        {
+            "name": mode.name,
+            "cluster": mode.cluster,
+            "severity": None if mode.severity is None else round(mode.severity, 3),
+            "rows": counts["train"],
+            "held_out": counts["heldout"],
+        }
+        for mode, counts in by_split(corrections)
+        if counts["train"]
+    ]
+
+
+def job(
+    settings: Settings,
+    recipe: Recipe,
+    inputs: Inputs,
+    parent: Release,
+    modes: list[dict[str, Any]],
+) -> Job:
     """The message to the trainer, checked as the trainer will check it."""
     return decode(
         {
@@ -48,6 +70,7 @@ def job(settings: Settings, recipe: Recipe, inputs: Inputs, parent: Release) -> 
             "threads": settings.training.threads,
             "max_tokens": settings.engine.max_model_len,
             "cost_per_hour": settings.engine.cost_per_hour,
+            "modes": modes,
         }
     )
 
