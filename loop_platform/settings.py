@@ -89,6 +89,9 @@ class EngineSettings(_Group):
 class ModelSettings(_Group):
     base: str = "packaged:smollm2-135m-instruct"
     """A Hugging Face id, a local path, or `packaged:` for the model fetched by `make models`."""
+    base_licence: str | None = None
+    """Of the base model, as the Hugging Face hub writes it (`llama3.2`), for the model cards. What
+    is packaged brings its own."""
     embedder: str = "packaged:all-minilm-l6-v2"
 
 

@@ -59,6 +59,7 @@ def record(
     surprise, divergence = progress.tail()
     return {
         "base": job.base_name,
+        "licence": job.licence,
         "parent": None if job.parent is None else Path(job.parent).name,
         "data_sha256": data_sha256,
         "corrections": rows[0],

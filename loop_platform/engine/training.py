@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loop_platform.engine import adapter, merge, record
+from loop_platform.engine import adapter, card, merge, record
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.network import Network
@@ -87,12 +87,14 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
 def _save(adapted: Any, job: Job, fields: dict[str, object]) -> Trained:  # noqa: ANN401
     with _scratch(Path(job.adapters)) as folder:
         sha256 = adapter.save(adapted, folder, job.base_name)
-        record.write({"adapter": sha256, **fields}, folder)
+        fields = {"adapter": sha256, **fields}
+        record.write(fields, folder)
+        (folder / card.FILE).write_text(card.card(fields))
         with _scratch(Path(job.weights)) as weights:
             merge.merge(adapted, Path(job.base), weights)
             merged = _appear(weights, Path(job.weights) / sha256)
         saved = _appear(folder, Path(job.adapters) / sha256)
-    return Trained(sha256, saved, merged, {"adapter": sha256, **fields})
+    return Trained(sha256, saved, merged, fields)
 
 
 @contextmanager

@@ -3,10 +3,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from loop_platform.database import drift_verdicts, move_requests, moves, route_counters, routes
+from loop_platform.database import (
+    drift_verdicts,
+    move_requests,
+    moves,
+    releases,
+    route_counters,
+    routes,
+)
 from loop_platform.defs.curation import due
+from loop_platform.engine.card import card
 from loop_platform.release.registry import register
 from loop_platform_tests.curation.accepting import accepted, crowd
+from loop_platform_tests.engine.test_card import RECORD
 
 SCORES = [
     {
@@ -120,6 +129,18 @@ def test_a_release_is_shown_with_what_became_of_each_failure_mode(database, visi
     assert "1 mended, 0 worse, 1 not known" in page
     assert "home: kitchen, light" in page
     assert page.count("no held-out row") == 1
+
+
+def test_the_card_of_a_release_is_served_once_something_was_trained(database, visitor, release):
+    ada = visitor()
+    assert ada.get(f"/api/releases/{release}/card").status_code == 404
+    with database.begin() as connection:
+        connection.execute(sa.update(releases).values(record=RECORD))
+    answer = ada.get(f"/api/releases/{release}/card")
+    assert answer.headers["content-type"].startswith("text/markdown")
+    assert answer.text == card(RECORD)
+    assert f"/api/releases/{release}/card" in ada.get(f"/releases/{release}").text
+    assert ada.get("/api/releases/none/card").status_code == 404
 
 
 def test_only_admins_ask_for_moves(database, visitor, release):

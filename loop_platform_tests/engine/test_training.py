@@ -52,6 +52,19 @@ def test_an_adapter_is_named_by_its_content_and_nothing_unfinished_stays(
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
 
 
+def test_a_card_lies_beside_the_weights_and_changes_no_name(trained: tuple[Path, Path]):
+    adapter, _ = trained
+    text = (adapter / "README.md").read_text()
+
+    assert text.startswith("---\nlibrary_name:")
+    assert f"# Adapter {adapter.name[:12]}" in text
+    assert "| home: light, hall | 0.90 | 4 | 1 |" in text
+    assert "4 corrections" in text
+    check(adapter)
+    (adapter / "README.md").write_text(text + "\n")
+    assert content_hash(adapter) == adapter.name
+
+
 def test_the_same_data_and_seed_give_the_same_adapter(
     trained: tuple[Path, Path], tiny: Path, tmp_path: Path
 ):

@@ -9,9 +9,11 @@ from typing import Any
 import polars as pl
 
 from loop_platform.defs.curation.modes import by_split
+from loop_platform.engine.base_model import PACKAGED
 from loop_platform.engine.job import Job, decode
+from loop_platform.packaged import LICENCE
 from loop_platform.release.registry import Release
-from loop_platform.settings import Recipe, Settings
+from loop_platform.settings import ModelSettings, Recipe, Settings
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,14 @@ def job(
             "threads": settings.training.threads,
             "max_tokens": settings.engine.max_model_len,
             "cost_per_hour": settings.engine.cost_per_hour,
+            "licence": _licence(settings.models),
             "modes": modes,
         }
     )
+
+
+def _licence(models: ModelSettings) -> str | None:
+    return LICENCE if models.base.startswith(PACKAGED) else models.base_licence
 
 
 def _lines(file: Path, rows: Iterable[dict[str, Any]]) -> Path:
