@@ -139,6 +139,11 @@ class TrainingSettings(_Group):
     """When set, every cycle is followed by a gate drill: a candidate trained by this recipe, which
     the gates are expected to reject and which is never promoted whatever they say."""
     threads: int | None = None
+    max_minutes: float | None = pydantic.Field(None, gt=0)
+    """Of the optimiser's steps and what precedes them. A run that does not fit lets its learning
+    rate fall sooner and ends with what it has; loading and saving come on top."""
+    max_cost: float | None = pydantic.Field(None, gt=0)
+    """The same as money, at `engine.cost_per_hour`; whichever is reached first."""
     timeout_s: float = pydantic.Field(3600.0, gt=0)
     """A cycle's curation and training are ended after so long, and tried once more."""
 

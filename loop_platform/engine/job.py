@@ -52,6 +52,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     max_tokens: int = 2048
     """A row of more tokens is refused: the engine could not serve it."""
     cost_per_hour: float = 0.0
+    budget_s: float | None = None
+    """Seconds that the steps may take; then training ends with what it has."""
     licence: str | None = None
     """Of the base model, for the card."""
     modes: tuple[Mode, ...] = ()

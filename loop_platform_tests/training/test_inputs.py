@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
 
 from loop_platform.defs.training import inputs
 from loop_platform.engine.job import decode, encode
@@ -48,6 +49,19 @@ def test_the_job_names_the_modes_that_the_cycle_trains_on(settings: Settings) ->
     assert mode.name == "home: dim, lamp (home-0001)"
     assert len(files.corrections.read_text().splitlines()) == 3
     assert decode(json.loads(json.dumps(encode(job)))) == job
+
+
+@pytest.mark.parametrize(
+    ("minutes", "cost", "seconds"),
+    [(None, None, None), (2.0, None, 120.0), (None, 0.1, 1800.0), (2.0, 0.1, 120.0)],
+)
+def test_time_and_money_limit_a_training_whichever_is_less(
+    settings: Settings, minutes: float | None, cost: float | None, seconds: float | None
+) -> None:
+    training = settings.training.model_copy(update={"max_minutes": minutes, "max_cost": cost})
+    given = settings.model_copy(update={"training": training})
+    assert given.engine.cost_per_hour == 0.2
+    assert inputs.budget_s(given) == seconds
 
 
 def _champion(settings: Settings) -> Release:

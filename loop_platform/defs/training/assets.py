@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import LoopResource
-from loop_platform.defs.training import inputs, replay
-from loop_platform.defs.training.picture import loss_curve
+from loop_platform.defs.training import inputs, refused, replay
+from loop_platform.defs.training.picture import course
 from loop_platform.defs.training.trainer import Trained, train
 from loop_platform.engine.adapter import AdapterRefusedError, check, content_hash
 from loop_platform.engine.job import Job
@@ -57,6 +57,8 @@ def adapter(
     checked = _checked(trained)
     if checked.passed:
         _register(loop, cycle, parent, trained, drill=drilled is not None)
+    with loop.database.begin() as connection:
+        refused.set_aside(connection, cycle, _corrected(corrections), trained.record["refused"])
     return dg.MaterializeResult(
         metadata=_metadata(trained.record, parent),
         data_version=dg.DataVersion(trained.sha256),
@@ -92,7 +94,7 @@ def _recipe(settings: Settings, drilled: str | None) -> Recipe:
 def _job(
     loop: LoopResource, cycle: str, corrections: pl.DataFrame, recipe: Recipe, parent: Release
 ) -> Job:
-    corrected = corrections.filter(pl.col("split") == "train")
+    corrected = _corrected(corrections)
     with loop.database.connect() as connection:
         kept = replay.replay(
             connection,
@@ -105,6 +107,11 @@ def _job(
     folder = loop.settings.data_dir / "cycles" / cycle
     files = inputs.write(folder, corrected, replay.lines(kept))
     return inputs.job(loop.settings, recipe, files, parent, inputs.modes(corrections))
+
+
+def _corrected(corrections: pl.DataFrame) -> pl.DataFrame:
+    """What is trained on, line by line of `corrections.jsonl`."""
+    return corrections.filter(pl.col("split") == "train")
 
 
 def _checked(trained: Trained) -> dg.AssetCheckResult:
@@ -144,7 +151,11 @@ def _metadata(record: Mapping[str, Any], parent: Release) -> dict[str, Any]:
         "adapter": record["adapter"],
         "trained on": parent.release,
         **{name: record[name] for name in counts},
-        "loss": loss_curve(record["curve"]),
+        "stopped early": record["stopped"] or "no",
+        "memory ran out": len(record["out_of_memory"]),
+        "rows refused": len(record["refused"]),
+        "why refused": dg.MetadataValue.md(refused.table(record["refused"])),
+        "course": course(record),
         "failure modes": dg.MetadataValue.md(_modes(record["modes"])),
         "recipe": dg.MetadataValue.json(record["recipe"]),
         "versions": dg.MetadataValue.json(record["versions"]),

@@ -72,10 +72,19 @@ def job(
             "threads": settings.training.threads,
             "max_tokens": settings.engine.max_model_len,
             "cost_per_hour": settings.engine.cost_per_hour,
+            "budget_s": budget_s(settings),
             "licence": _licence(settings.models),
             "modes": modes,
         }
     )
+
+
+def budget_s(settings: Settings) -> float | None:
+    """Seconds that the settings allow, by time or by money; None where neither is limited."""
+    training, hourly = settings.training, settings.engine.cost_per_hour
+    by_time = None if training.max_minutes is None else 60 * training.max_minutes
+    by_cost = None if not hourly or training.max_cost is None else 3600 * training.max_cost / hourly
+    return min((limit for limit in (by_time, by_cost) if limit is not None), default=None)
 
 
 def _licence(models: ModelSettings) -> str | None:
