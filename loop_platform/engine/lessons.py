@@ -152,7 +152,7 @@ class Lessons:
                 partial(self._together, side_by_side, chosen), f"step {step}", least=longest
             )
             losses = [part.loss for part in learnt]
-            _check_course(keeper, losses, step)
+            _check_course(keeper, losses)
             optimiser.step(_total([part.gradients for part in learnt]))
             progress.seconds = time.monotonic() - began
             progress.add(step, rate, losses, sum(part.tokens for part in learnt))
@@ -199,7 +199,7 @@ class Lessons:
         progress.kept = keeper.after
 
 
-def _check_course(keeper: Keeper, losses: Sequence[Loss], step: int) -> None:
+def _check_course(keeper: Keeper, losses: Sequence[Loss]) -> None:
     """See the loss on the corrections; it may not run away."""
     known = [found.surprise for found in losses if found.surprise is not None]
     keeper.see(sum(known) / len(known))

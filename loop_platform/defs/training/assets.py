@@ -167,6 +167,7 @@ def _modes(aimed_at: Sequence[Mapping[str, Any]]) -> str:
     """What the cycle aimed at, as Markdown."""
     head = "| mode | severity | rows | held out |\n| --- | --- | --- | --- |\n"
     return head + "\n".join(
-        f"| {mode['name']} | {mode['severity'] or '–'} | {mode['rows']} | {mode['held_out']} |"
+        f"| {mode['name']} | {'–' if mode['severity'] is None else mode['severity']} |"
+        f" {mode['rows']} | {mode['held_out']} |"
         for mode in aimed_at
     )
