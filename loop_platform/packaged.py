@@ -30,6 +30,9 @@ _MODELS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
 }
 
+LICENCE = "apache-2.0"
+"""Of every packaged model, as the Hugging Face hub writes it."""
+
 
 def packaged_path(name: str, cache: Path = _CACHE) -> Path:
     """The file of a model that is one (a GGUF), the folder of one that has several.

@@ -135,6 +135,9 @@ class EngineSettings(_Group):
 class ModelSettings(_Group):
     base: str = "packaged:smollm2-135m-instruct"
     """A Hugging Face id, a local path, or `packaged:` for the model fetched by `make models`."""
+    base_licence: str | None = None
+    """Of the base model, as the Hugging Face hub writes it (`llama3.2`), for the model cards. What
+    is packaged brings its own."""
     embedder: str = "packaged:all-minilm-l6-v2"
 
 
@@ -182,6 +185,11 @@ class TrainingSettings(_Group):
     """When set, every cycle is followed by a gate drill: a candidate trained by this recipe, which
     the gates are expected to reject and which is never promoted whatever they say."""
     threads: int | None = None
+    max_minutes: float | None = pydantic.Field(None, gt=0)
+    """Of the optimiser's steps and what precedes them. A run that does not fit lets its learning
+    rate fall sooner and ends with what it has; loading and saving come on top."""
+    max_cost: float | None = pydantic.Field(None, gt=0)
+    """The same as money, at `engine.cost_per_hour`; whichever is reached first."""
     timeout_s: float = pydantic.Field(3600.0, gt=0)
     """A cycle's curation and training are ended after so long, and tried once more."""
 

@@ -41,6 +41,7 @@ _ROUTES = [
     Route("/api/calls", calls.listing),
     Route("/api/releases", releases.listing),
     Route("/api/releases/{release}", releases.one),
+    Route("/api/releases/{release}/card", releases.card),
     *(
         Route(f"/api/releases/{{release}}/{name}", releases.mover(name), methods=["POST"])
         for name in releases.MOVES_BY_NAME

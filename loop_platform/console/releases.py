@@ -12,6 +12,7 @@ from loop_platform.console.replies import Refused
 from loop_platform.console.session import Endpoint, Visit, needs
 from loop_platform.database import move_requests
 from loop_platform.release import approval, registry
+from loop_platform.release.card import NoCardError, card_of
 from loop_platform.release.registry import Release, UnknownReleaseError
 from loop_platform.release.requests import NEXT_STEP, next_step, request_move, wait_for
 from loop_platform.release.states import IN_TRIAL, MOVES, RefusedError, State
@@ -36,6 +37,16 @@ def listing(visit: Visit) -> Response:
 @needs("reviewer")
 def one(visit: Visit) -> Response:
     return replies.json(_whole(visit))
+
+
+@needs("reviewer")
+def card(visit: Visit) -> Response:
+    """The model card, as Markdown."""
+    try:
+        with visit.console.database.connect() as connection:
+            return replies.markdown(card_of(connection, visit.path("release")))
+    except (UnknownReleaseError, NoCardError) as error:
+        raise Refused(404, str(error)) from error
 
 
 def mover(name: str) -> Endpoint:

@@ -28,6 +28,10 @@ def json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
+def markdown(text: str) -> Response:
+    return Response(text, media_type="text/markdown")
+
+
 def page(request: Request, name: str, context: dict[str, Any], status: int = 200) -> Response:
     return templates.TemplateResponse(request, name, context, status_code=status)
 

@@ -89,6 +89,12 @@ def steps(rows: Sequence[Row], budget: int, seed: int) -> Iterator[list[list[int
         yield [next(stream) for stream in streams]
 
 
+def parts(rows: Sequence[Row], chosen: Sequence[int], at_once: int) -> list[list[int]]:
+    """A batch in parts of at most `at_once` padded tokens (or one row), its rows by length."""
+    alike = sorted(chosen, key=lambda index: len(rows[index].ids))
+    return list(_cut(rows, alike, at_once))
+
+
 def collate(rows: Sequence[Row], chosen: Sequence[int]) -> Batch:
     """The tensors of a batch; its rows are of one kind."""
     import torch

@@ -22,7 +22,7 @@ from loop_platform.engine.rows import Row
 
 _ROWS = 96
 """Of each kind: some 4,000 tokens, from which the covariances come."""
-_BATCH = 16
+ROWS_AT_ONCE = 16
 _FLOOR = 0.02
 """Energy, as a share of the mean, that every direction of the replay is taken to have at least."""
 _SILENT = 1e-3
@@ -32,9 +32,18 @@ _ITERATIONS = 6
 _SPARE = 8
 
 
-def aim(network: Network, rows: Sequence[Row], seed: int, side_by_side: Lanes) -> int:
-    """Set and freeze A wherever it can be; returns in how many layers it was."""
-    corrected, replayed = _energies(network, rows, seed, side_by_side)
+def aim(
+    network: Network,
+    rows: Sequence[Row],
+    seed: int,
+    side_by_side: Lanes,
+    at_once: int = ROWS_AT_ONCE,
+) -> int:
+    """Set and freeze A wherever it can be; returns in how many layers it was.
+
+    `at_once` rows are looked at together; fewer take less memory.
+    """
+    corrected, replayed = _energies(network, rows, seed, side_by_side, at_once)
     problems = [
         _Problem(readers, energy, quiet, seed + at)
         for at, ((readers, energy), (_, quiet)) in enumerate(zip(corrected, replayed, strict=True))
@@ -57,7 +66,7 @@ def _set(weight: Any, directions: Any) -> None:  # noqa: ANN401
 
 
 def _energies(
-    network: Network, rows: Sequence[Row], seed: int, side_by_side: Lanes
+    network: Network, rows: Sequence[Row], seed: int, side_by_side: Lanes, at_once: int
 ) -> list[list[tuple[list[Any], Any]]]:
     """Of corrections and of replay, for each distinct input: the layers that read it, and its
     covariance over tokens.
@@ -68,7 +77,7 @@ def _energies(
         import torch
 
         with torch.inference_mode():
-            for chosen in _some(rows, seed, replay=replay):
+            for chosen in _some(rows, seed, at_once, replay=replay):
                 # Of the corrections, what they all begin with is no sign of any of them.
                 batch = batches.collate(rows, chosen)
                 watched[replay].look(network, batch, shared=replay)
@@ -78,13 +87,13 @@ def _energies(
     return [inputs.found() for inputs in watched]
 
 
-def _some(rows: Sequence[Row], seed: int, *, replay: bool) -> Iterator[list[int]]:
+def _some(rows: Sequence[Row], seed: int, at_once: int, *, replay: bool) -> Iterator[list[int]]:
     """Rows of a kind, drawn by chance, in batches of about equal length."""
     kind = [index for index, row in enumerate(rows) if row.replay == replay]
     chosen = random.Random(seed).sample(kind, min(_ROWS, len(kind)))
     chosen.sort(key=lambda index: len(rows[index].ids))
-    for start in range(0, len(chosen), _BATCH):
-        yield chosen[start : start + _BATCH]
+    for start in range(0, len(chosen), at_once):
+        yield chosen[start : start + at_once]
 
 
 @contextmanager
@@ -135,6 +144,7 @@ class _Inputs:
         wanted = (places < lengths[:, None]) & (places >= (0 if shared else before))
         self._wanted = wanted.flatten()
         self._tokens += int(wanted.sum())
+        # On one lane the other watcher looks from this very thread: it must not be heard here.
         self._thread = threading.get_ident()
         try:
             network.hidden(ids)

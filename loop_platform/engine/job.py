@@ -20,6 +20,18 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     seed: int
 
 
+class Mode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A failure mode that a run aims at, for record and card: nothing is computed from it."""
+
+    name: str
+    cluster: str
+    severity: float | None
+    rows: int
+    """Corrections of it that are trained on."""
+    held_out: int
+    """Corrections of it that are kept to see whether it was mended."""
+
+
 class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """One adapter to be trained. Paths are absolute."""
 
@@ -40,6 +52,12 @@ class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     max_tokens: int = 2048
     """A row of more tokens is refused: the engine could not serve it."""
     cost_per_hour: float = 0.0
+    budget_s: float | None = None
+    """Seconds that the steps may take; then training ends with what it has."""
+    licence: str | None = None
+    """Of the base model, for the card."""
+    modes: tuple[Mode, ...] = ()
+    """What matters most first."""
 
 
 def decode(extras: object) -> Job:

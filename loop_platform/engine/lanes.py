@@ -5,7 +5,7 @@ core that is busy with other work. Lanes meet once a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -23,7 +23,15 @@ class Lanes:
         """The results in the order of the items, whichever was done first."""
         if self._executor is None:
             return [work(item) for item in items]
-        return list(self._executor.map(work, items))
+        waiting = [self._executor.submit(work, item) for item in items]
+        try:
+            return [one.result() for one in waiting]
+        finally:
+            # Where one failed, nothing of the others goes on behind the caller's back.
+            for one in waiting:
+                one.cancel()
+            wait(waiting)
+            waiting.clear()
 
 
 @contextmanager

@@ -4,18 +4,21 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
-from loop_platform.engine import batches
+from loop_platform.engine import batches, directions
+from loop_platform.engine.budget import Budget
 from loop_platform.engine.champion import Anchor, remember
-from loop_platform.engine.directions import aim
 from loop_platform.engine.job import Recipe
+from loop_platform.engine.keeper import Keeper
 from loop_platform.engine.lanes import Lanes, lanes
 from loop_platform.engine.losses import Loss, loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.optimiser import Optimiser
 from loop_platform.engine.record import Progress
+from loop_platform.engine.room import Room
 from loop_platform.engine.rows import Row
 
 Say = Callable[[str], None]
@@ -27,12 +30,17 @@ class TrainingError(RuntimeError):
     """A run that cannot give an adapter."""
 
 
+class _HarmError(ArithmeticError):
+    """The weights are worth nothing any more; says why."""
+
+
 @dataclass(frozen=True)
 class _Learnt:
     """What one batch taught."""
 
     loss: Loss
     tokens: int
+    answer_tokens: int
     gradients: Sequence[Any]
     """One a trained weight."""
 
@@ -47,12 +55,14 @@ class Lessons:
         recipe: Recipe,
         *,
         fresh: bool,
+        budget_s: float | None = None,
     ) -> None:
-        """`fresh`: the adapter is new, none of the champion's."""
+        """`fresh`: the adapter is new, none of the champion's. `budget_s`: seconds for it all."""
         self._network = network
         self._rows = rows
         self._recipe = recipe
         self._fresh = fresh
+        self._budget = Budget(budget_s)
         self._anchor = Anchor({})
         self._weights: list[Any] = []
 
@@ -67,54 +77,165 @@ class Lessons:
     def run(self, say: Say) -> Progress:
         """Look at the champion, then make the steps.
 
+        A run that comes to harm ends with the last good state, one that runs out of time with what
+        it has; what came of it says so.
+
         Raises:
-            TrainingError: the loss is no number any more.
+            TrainingError: the loss is no number any more, or ran away, before any state was good;
+                or there was no time for a step.
+            NoRoomError: there is no memory for a row.
         """
-        recipe, steps = self._recipe, self.steps
-        started = said = time.monotonic()
-        progress = Progress(steps)
-        planned = batches.steps(self._rows, recipe.tokens_per_step, recipe.seed)
+        began = time.monotonic()
+        progress = Progress(self.steps)
+        room = Room(self._recipe.tokens_per_step, "tokens", say)
+        aiming = Room(directions.ROWS_AT_ONCE, "rows", say)
         with lanes(at_most=len({row.replay for row in self._rows})) as side_by_side:
-            if recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
-                self._hold_on(side_by_side, say)
+            if self._recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
+                self._hold_on(side_by_side, aiming, room, say)
             self._weights = self._network.parameters
-            optimiser = Optimiser(self._weights, recipe.learning_rate, steps)
-            for step, parts in enumerate(islice(planned, steps), 1):
-                rate = optimiser.learning_rate
-                learnt = side_by_side.run(self._learn, parts)
-                optimiser.step(_total([part.gradients for part in learnt]))
-                progress.seconds = time.monotonic() - started
-                tokens = sum(part.tokens for part in learnt)
-                progress.add(step, rate, [part.loss for part in learnt], tokens)
-                if time.monotonic() - said > _SAY_EVERY_S or step == steps:
-                    said = time.monotonic()
-                    say(_line(progress, step))
+            keeper = Keeper(self._weights, progress.steps)
+            try:
+                self._make_steps(
+                    side_by_side, progress, room=room, keeper=keeper, began=began, say=say
+                )
+                _check_finite(self._weights)
+            except _HarmError as harm:
+                self._bring_back(keeper, progress, harm)
+        if progress.stopped is not None:
+            say(f"stopped: {progress.stopped}")
+        progress.out_of_memory = aiming.halvings + room.halvings
         return progress
 
-    def _hold_on(self, side_by_side: Lanes, say: Say) -> None:
+    def _hold_on(self, side_by_side: Lanes, aiming: Room, room: Room, say: Say) -> None:
         """Remember the champion, and listen where it has little to say."""
         network, rows = self._network, self._rows
         if self._fresh:
-            aimed = aim(network, rows, self._recipe.seed, side_by_side)
+            aimed = aiming.run(
+                partial(directions.aim, network, rows, self._recipe.seed, side_by_side),
+                "looking for directions",
+                least=1,
+            )
             say(f"{aimed} of {len(network.layers)} layers listen to the corrections' directions")
         else:
             network.freeze_directions()
-        self._anchor = remember(network, rows, self._recipe.tokens_per_step, side_by_side)
+        self._anchor = room.run(
+            lambda at_once: remember(network, rows, at_once, side_by_side),
+            "remembering the champion",
+            least=max(len(row.ids) for row in rows if row.replay),
+        )
 
-    def _learn(self, chosen: Sequence[int]) -> _Learnt:
+    def _make_steps(
+        self,
+        side_by_side: Lanes,
+        progress: Progress,
+        *,
+        room: Room,
+        keeper: Keeper,
+        began: float,
+        say: Say,
+    ) -> None:
+        recipe, steps = self._recipe, progress.steps
+        optimiser = Optimiser(self._weights, recipe.learning_rate, steps)
+        planned = batches.steps(self._rows, recipe.tokens_per_step, recipe.seed)
+        said = time.monotonic()
+        prepared = said - began
+        for step, chosen in enumerate(islice(planned, steps), 1):
+            elapsed = time.monotonic() - began
+            step_s = (elapsed - prepared) / max(1, step - 1)
+            if self._budget.is_over(elapsed, step_s):
+                progress.stopped = self._out_of_time(step)
+                return
+            optimiser.spent = self._budget.spent(elapsed, step_s, steps - step + 1)
+            rate = optimiser.learning_rate
+            longest = max(len(self._rows[index].ids) for part in chosen for index in part)
+            learnt = room.run(
+                partial(self._together, side_by_side, chosen), f"step {step}", least=longest
+            )
+            losses = [part.loss for part in learnt]
+            _check_course(keeper, losses)
+            optimiser.step(_total([part.gradients for part in learnt]))
+            progress.seconds = time.monotonic() - began
+            progress.add(step, rate, losses, sum(part.tokens for part in learnt))
+            if time.monotonic() - said > _SAY_EVERY_S or step == steps:
+                said = time.monotonic()
+                say(_line(progress, step))
+
+    def _together(
+        self, side_by_side: Lanes, chosen: list[list[int]], at_once: int
+    ) -> list[_Learnt]:
+        """The batches of a step, computed in parts of at most `at_once` padded tokens."""
+        return side_by_side.run(partial(self._learn, at_once), chosen)
+
+    def _learn(self, at_once: int, chosen: Sequence[int]) -> _Learnt:
         """The gradients of one batch."""
+        parts = batches.parts(self._rows, chosen, at_once)
+        return _whole([self._learn_part(part) for part in parts])
+
+    def _learn_part(self, chosen: Sequence[int]) -> _Learnt:
         import torch
 
         batch = batches.collate(self._rows, chosen)
         found = loss(self._network, batch, self._anchor, self._recipe.divergence_weight)
         total = float(found.total.detach())
         if not math.isfinite(total):
-            raise TrainingError(
-                f"the loss is {total}: the training diverged; lower the recipe's learning rate of"
-                f" {self._recipe.learning_rate:g}"
-            )
+            raise _HarmError(f"the loss is {total}")
         gradients = torch.autograd.grad(found.total, self._weights)
-        return _Learnt(found, batch.tokens, gradients)
+        return _Learnt(found, batch.tokens, len(batch.targets), gradients)
+
+    def _out_of_time(self, step: int) -> str:
+        said = f"the budget of {self._budget.seconds:g} s"
+        if step == 1:
+            raise TrainingError(f"{said} was spent before the first step: training needs more")
+        return f"{said} did not suffice for more than {step - 1} of {self.steps} steps"
+
+    def _bring_back(self, keeper: Keeper, progress: Progress, harm: _HarmError) -> None:
+        said = f"{harm} after {len(progress.curve)} steps: the training diverged"
+        if not keeper.bring_back():
+            raise TrainingError(
+                f"{said}, and no state before was better than the start; lower the recipe's"
+                f" learning rate of {self._recipe.learning_rate:g}"
+            ) from harm
+        progress.stopped = f"{said}; kept is the last good state, that after {keeper.after} steps"
+        progress.kept = keeper.after
+
+
+def _check_course(keeper: Keeper, losses: Sequence[Loss]) -> None:
+    """See the loss on the corrections; it may not run away."""
+    known = [found.surprise for found in losses if found.surprise is not None]
+    keeper.see(sum(known) / len(known))
+    if keeper.runs_away:
+        raise _HarmError(f"the loss ran away to {known[0]:.3g}")
+
+
+def _check_finite(weights: Sequence[Any]) -> None:
+    """What the last step did has shown in no loss yet."""
+    import torch
+
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+        raise _HarmError("a weight is no number")
+
+
+def _whole(parts: Sequence[_Learnt]) -> _Learnt:
+    """A batch from its parts: a mean over tokens is the mean of the parts' by their tokens."""
+    if len(parts) == 1:
+        return parts[0]
+    answer_tokens = sum(part.answer_tokens for part in parts)
+    shares = [part.answer_tokens / answer_tokens for part in parts]
+    gradients = [
+        sum(share * gradient.float() for share, gradient in zip(shares, of_weight, strict=True))
+        for of_weight in zip(*(part.gradients for part in parts), strict=True)
+    ]
+
+    def mean(figures: Sequence[float | None]) -> float | None:
+        known = [figure for figure in figures if figure is not None]
+        return sum(map(math.prod, zip(shares, known, strict=True))) if known else None
+
+    of_whole = Loss(
+        total=None,
+        surprise=mean([part.loss.surprise for part in parts]),
+        divergence=mean([part.loss.divergence for part in parts]),
+    )
+    return _Learnt(of_whole, sum(part.tokens for part in parts), answer_tokens, gradients)
 
 
 def _total(parts: Sequence[Sequence[Any]]) -> list[Any]:

@@ -23,6 +23,9 @@ class Optimiser:
         self._peak = learning_rate
         self._steps = steps
         self._done = 0
+        self.spent = 0.0
+        """Share of the time that is gone, where it does not suffice for all steps: the decay keeps
+        up with it."""
 
     @property
     def learning_rate(self) -> float:
@@ -31,6 +34,7 @@ class Optimiser:
         if self._done < warm:
             return self._peak * (self._done + 1) / warm
         along = (self._done - warm) / max(1, self._steps - warm)
+        along = max(along, self.spent)
         return self._peak * 0.5 * (1 + math.cos(math.pi * along))
 
     def step(self, gradients: Sequence[Any]) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from loop_platform.engine.job import Job, Recipe
 from loop_platform.engine.losses import Loss
+from loop_platform.engine.rows import RowRefusedError
 
 FILE = "training.json"
 
@@ -32,6 +35,11 @@ class Progress:
     curve: list[Point] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
+    stopped: str | None = None
+    """Why not all steps were made."""
+    kept: int | None = None
+    """After how many steps the state was that is kept, where it is not the last."""
+    out_of_memory: list[dict[str, object]] = field(default_factory=list)
 
     def add(self, step: int, learning_rate: float, losses: Sequence[Loss], tokens: int) -> None:
         """The step that was just made: its batches' losses and tokens."""
@@ -46,24 +54,35 @@ class Progress:
 
     def tail(self, share: float = 0.1) -> tuple[float | None, float | None]:
         """Mean surprise and divergence over the last part of the curve."""
-        last = self.curve[-max(1, round(len(self.curve) * share)) :]
+        kept = self.curve[: self.kept]
+        last = kept[-max(1, round(len(kept) * share)) :]
         return _mean([p.surprise for p in last]), _mean([p.divergence for p in last])
 
 
 def record(
-    job: Job, data_sha256: str, rows: tuple[int, int], progress: Progress
+    job: Job,
+    data_sha256: str,
+    rows: tuple[int, int],
+    refused: Sequence[RowRefusedError],
+    progress: Progress,
 ) -> dict[str, object]:
-    """The record as JSON values; `rows` are corrections and replay."""
+    """The record as JSON values; `rows` are corrections and replay, without those refused."""
     surprise, divergence = progress.tail()
     return {
         "base": job.base_name,
+        "licence": job.licence,
         "parent": None if job.parent is None else Path(job.parent).name,
         "data_sha256": data_sha256,
         "corrections": rows[0],
         "replay": rows[1],
+        "refused": [error.as_record() for error in refused],
+        "modes": msgspec.to_builtins(job.modes),
         "recipe": recipe(job.recipe),
         "seed": job.recipe.seed,
         "steps": len(progress.curve),
+        "stopped": progress.stopped,
+        "kept_after": progress.kept,
+        "out_of_memory": progress.out_of_memory,
         "tokens": progress.tokens,
         "seconds": round(progress.seconds, 1),
         "tokens_per_s": round(progress.tokens_per_s, 1),

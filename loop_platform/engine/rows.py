@@ -16,6 +16,14 @@ class RowRefusedError(ValueError):
 
     def __init__(self, file: Path, line: int, reason: str) -> None:
         super().__init__(f"{file.name}, line {line}: {reason}")
+        self.file, self.line, self.reason = file.name, line, reason
+
+    def as_record(self) -> dict[str, object]:
+        return {"file": self.file, "line": self.line, "reason": self.reason}
+
+
+class NoRowError(RowRefusedError):
+    """A line that is no row at all: the file is not what it should be, whatever else is in it."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,40 @@ def read(file: Path, tokenizer: Any, *, replay: bool, max_tokens: int) -> list[R
     `ended` false says that the answer was cut by a token limit: no end of turn is learnt from it.
 
     Raises:
-        RowRefusedError: a line is no such object, is empty, or is too long.
+        RowRefusedError: a line is no such object, is empty, is too long, or does not fit the chat
+            template.
     """
-    lines = [(n, line) for n, line in enumerate(file.read_text().splitlines(), 1) if line.strip()]
-    return [
-        Row(*_encoded(file, number, line, tokenizer, max_tokens), replay) for number, line in lines
-    ]
+    rows, refused = sift(file, tokenizer, replay=replay, max_tokens=max_tokens)
+    if refused:
+        raise refused[0]
+    return rows
+
+
+def sift(
+    file: Path,
+    tokenizer: Any,  # noqa: ANN401
+    *,
+    replay: bool,
+    max_tokens: int,
+) -> tuple[list[Row], list[RowRefusedError]]:
+    """The rows that can be trained on, and why the others cannot.
+
+    Raises:
+        NoRowError: a line is no such object.
+    """
+    rows: list[Row] = []
+    refused: list[RowRefusedError] = []
+    # Not `splitlines`: JSON may hold characters that end a line for Unicode.
+    for number, line in enumerate(file.read_text().split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(Row(*_encoded(file, number, line, tokenizer, max_tokens), replay))
+        except NoRowError:
+            raise
+        except RowRefusedError as error:
+            refused.append(error)
+    return rows, refused
 
 
 def content_hash(*files: Path) -> str:
@@ -62,9 +98,8 @@ def _encoded(
     max_tokens: int,
 ) -> tuple[tuple[int, ...], int]:
     messages, answer, ended = _parsed(file, number, line)
-    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    turn = [*messages, {"role": "assistant", "content": answer}]
-    whole = tokenizer.apply_chat_template(turn, tokenize=False)
+    _check_words(file, number, answer, tokenizer)
+    prompt, whole = _templated(file, number, tokenizer, messages, answer)
     if not whole.startswith(prompt):
         raise RowRefusedError(file, number, "the chat template does not put the answer last")
     prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
@@ -84,15 +119,65 @@ def _answer_ids(tokenizer: Any, text: str, *, ended: bool) -> list[int]:  # noqa
     return [*ids, tokenizer.eos_token_id] if ended else ids
 
 
+def _templated(
+    file: Path,
+    number: int,
+    tokenizer: Any,  # noqa: ANN401
+    messages: list[dict[str, str]],
+    answer: str,
+) -> tuple[str, str]:
+    """The prompt by itself, and with the answer after it."""
+    from jinja2 import TemplateError
+
+    turn = [*messages, {"role": "assistant", "content": answer}]
+    try:
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return prompt, tokenizer.apply_chat_template(turn, tokenize=False)
+    except (TemplateError, ValueError, TypeError) as error:
+        reason = f"the chat template does not take the conversation: {error}"
+        raise RowRefusedError(file, number, reason) from error
+
+
+def _check_words(file: Path, number: int, answer: str, tokenizer: Any) -> None:  # noqa: ANN401
+    """An answer that holds a token of the template would be learnt up to there, or as two turns."""
+    found = [token for token in tokenizer.all_special_tokens if token in answer]
+    if found:
+        raise RowRefusedError(
+            file, number, f"the answer holds {found[0]!r}, which is a token of the chat template"
+        )
+
+
 def _parsed(file: Path, number: int, line: str) -> tuple[list[dict[str, str]], str, bool]:
     try:
         row = json.loads(line)
         messages, answer = row["messages"], row["answer"]
-        spoken = [(turn["role"], turn["content"]) for turn in messages]
+        roles = [turn["role"] for turn in messages]
     except (ValueError, KeyError, TypeError) as error:
-        raise RowRefusedError(
+        raise NoRowError(
             file, number, f'not {{"messages": […], "answer": …}}: {error!r}'
         ) from error
-    if not spoken or not isinstance(answer, str) or not answer.strip():
+    spoken = [_text(turn.get("content")) for turn in messages]
+    for place, (role, text) in enumerate(zip(roles, spoken, strict=True), 1):
+        if text is None:
+            reason = f"message {place}, of the role {role!r}, is not text alone"
+            raise RowRefusedError(file, number, reason)
+    if not any(text and text.strip() for text in spoken) or not str(answer or "").strip():
         raise RowRefusedError(file, number, "an empty conversation or an empty answer")
-    return messages, answer, bool(row.get("ended", True))
+    if not isinstance(answer, str):
+        raise RowRefusedError(file, number, "the answer is no text")
+    told = [turn | {"content": text} for turn, text in zip(messages, spoken, strict=True)]
+    return told, answer, bool(row.get("ended", True))
+
+
+def _text(content: object) -> str | None:
+    """A message's text: parts are put together as the server does for a template of strings.
+
+    None where there is none, or something else than text.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    parts = [part.get("text") if isinstance(part, dict) else None for part in content]
+    texts = [text for text in parts if isinstance(text, str)]
+    return "\n".join(texts) if len(texts) == len(parts) else None

@@ -19,10 +19,17 @@ from loop_platform.engine.adapter import AdapterRefusedError
 from loop_platform.engine.job import decode
 from loop_platform.engine.lessons import TrainingError
 from loop_platform.engine.lifetime import InterruptedBySignalError, die_with_parent, stop_on_signals
+from loop_platform.engine.room import NoRoomError
 from loop_platform.engine.rows import RowRefusedError
 from loop_platform.engine.training import train
 
-_REFUSALS = (RowRefusedError, AdapterRefusedError, TrainingError, msgspec.ValidationError)
+_REFUSALS = (
+    RowRefusedError,
+    AdapterRefusedError,
+    TrainingError,
+    NoRoomError,
+    msgspec.ValidationError,
+)
 
 
 def main() -> int:

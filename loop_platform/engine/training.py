@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loop_platform.engine import adapter, merge, record
+from loop_platform.engine import adapter, card, merge, record
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.network import Network
-from loop_platform.engine.rows import Row, content_hash, read
+from loop_platform.engine.rows import Row, RowRefusedError, content_hash, sift
+
+_SPACE = 1.2
+"""Times the base's weights: merged ones and the adapter, with some to spare."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,11 @@ def train(job: Job, say: Say) -> Trained:
     """Train, save, merge.
 
     Raises:
-        RowRefusedError: a row of the data cannot be trained on.
+        NoRowError: a file of the data is not what it should be.
         AdapterRefusedError: the parent is no adapter, or holds a pickle.
-        TrainingError: there is nothing to train on, or the loss is no number any more.
+        TrainingError: there is nothing to train on, no disk for what comes of it, no time, or the
+            loss is no number any more.
+        NoRoomError: there is no memory for it.
     """
     import torch
 
@@ -39,7 +44,10 @@ def train(job: Job, say: Say) -> Trained:
     torch.manual_seed(job.recipe.seed)
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
-    rows = _data(job)
+    _check_disk(job)
+    rows, refused = _data(job)
+    for error in refused:
+        say(f"refused: {error}")
     corrections = sum(not row.replay for row in rows)
     say(
         f"{corrections} corrections and {len(rows) - corrections} replayed answers,"
@@ -47,23 +55,41 @@ def train(job: Job, say: Say) -> Trained:
     )
     network = Network(_adapted(job))
     say(network.way)
-    progress = Lessons(network, rows, job.recipe, fresh=job.parent is None).run(say)
+    lessons = Lessons(network, rows, job.recipe, fresh=job.parent is None, budget_s=job.budget_s)
+    progress = lessons.run(say)
     sha256 = content_hash(Path(job.corrections), Path(job.replay))
-    fields = record.record(job, sha256, (corrections, len(rows) - corrections), progress)
+    fields = record.record(job, sha256, (corrections, len(rows) - corrections), refused, progress)
     return _save(network.adapted, job, fields)
 
 
-def _data(job: Job) -> list[Row]:
+def _check_disk(job: Job) -> None:
+    """See that there is space for the merged weights, the largest thing that is written."""
+    needed = sum(file.stat().st_size for file in Path(job.base).glob("*.safetensors"))
+    place = Path(job.weights)
+    place.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place).free
+    if free < _SPACE * needed:
+        raise TrainingError(
+            f"{place} has {free / 1e9:.1f} GB of disk left, and adapter and merged weights take"
+            f" some {_SPACE * needed / 1e9:.1f} GB: free some before training"
+        )
+
+
+def _data(job: Job) -> tuple[list[Row], list[RowRefusedError]]:
+    """What is trained on, and what cannot be."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(job.base)
     if tokenizer.chat_template is None:
         raise TrainingError(f"{job.base} has no chat template: its prompts cannot be rebuilt")
-    corrected = read(Path(job.corrections), tokenizer, replay=False, max_tokens=job.max_tokens)
-    replayed = read(Path(job.replay), tokenizer, replay=True, max_tokens=job.max_tokens)
+    corrected, refused = sift(
+        Path(job.corrections), tokenizer, replay=False, max_tokens=job.max_tokens
+    )
+    replayed, others = sift(Path(job.replay), tokenizer, replay=True, max_tokens=job.max_tokens)
     if not corrected:
-        raise TrainingError(f"{job.corrections} has no row: there is nothing to learn")
-    return corrected + replayed
+        why = f": {len(refused)} were refused, the first as {refused[0]}" if refused else ""
+        raise TrainingError(f"{job.corrections} has no row to learn{why}")
+    return corrected + replayed, refused + others
 
 
 def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
@@ -87,12 +113,14 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
 def _save(adapted: Any, job: Job, fields: dict[str, object]) -> Trained:  # noqa: ANN401
     with _scratch(Path(job.adapters)) as folder:
         sha256 = adapter.save(adapted, folder, job.base_name)
-        record.write({"adapter": sha256, **fields}, folder)
+        fields = {"adapter": sha256, **fields}
+        record.write(fields, folder)
+        (folder / card.FILE).write_text(card.card(fields))
         with _scratch(Path(job.weights)) as weights:
             merge.merge(adapted, Path(job.base), weights)
             merged = _appear(weights, Path(job.weights) / sha256)
         saved = _appear(folder, Path(job.adapters) / sha256)
-    return Trained(sha256, saved, merged, {"adapter": sha256, **fields})
+    return Trained(sha256, saved, merged, fields)
 
 
 @contextmanager

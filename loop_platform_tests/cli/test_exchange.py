@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import sqlalchemy as sa
 
-from loop_platform.database import decisions, review_items, segment_hours, segments
+from loop_platform.database import decisions, moves, review_items, segment_hours, segments
+from loop_platform.engine.card import card
 from loop_platform.identity import CallIdentity, hour_of, identity_secret
 from loop_platform.records import Call
 from loop_platform.release import registry
 from loop_platform_tests.cli.conftest import Loop
 from loop_platform_tests.cli.test_commands import item
+from loop_platform_tests.engine.test_card import EVIDENCE, RECORD
 
 YESTERDAY = time.time() - 86_400
 
@@ -281,6 +283,32 @@ def test_accepted_corrections_go_out_with_their_lineage(
     assert (line["chosen"], line["rejected"]) == ("ok", "no")
     assert (line["feedback_id"], line["contributor"]) == ("f1", "home-app/u1")
     assert (line["decision_id"], line["reviewer"], line["cycles"]) == ("1", "lena", [])
+
+
+def test_an_adapter_goes_out_with_its_card_and_what_was_measured(
+    loop: Loop, database: sa.Engine, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "README.md").write_text(card(RECORD))
+    with database.begin() as connection:
+        release = registry.register(
+            connection,
+            cycle=None,
+            parent=None,
+            adapter="ab" * 32,
+            adapter_path=adapter,
+            weights_path=tmp_path,
+            drill=False,
+            record=RECORD,
+        )
+        move = {"release": release, "from_state": "registered", "to_state": "rejected"}
+        values = move | {"actor": "test", "reason": "…", "evidence": EVIDENCE}
+        connection.execute(sa.insert(moves).values(values))
+    exported = loop("export", "adapter", release, "--out", tmp_path / "out")
+    assert exported.exit_code == 0, exported.output
+    assert (tmp_path / "out" / "README.md").read_text() == card(RECORD, EVIDENCE)
+    assert (adapter / "README.md").read_text() == card(RECORD)  # the hashed folder stays as it is
 
 
 def test_an_adapter_goes_out_as_a_folder(loop: Loop, database: sa.Engine, tmp_path: Path) -> None:

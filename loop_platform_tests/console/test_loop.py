@@ -3,10 +3,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from loop_platform.database import drift_verdicts, move_requests, route_counters, routes
+from loop_platform.database import (
+    drift_verdicts,
+    move_requests,
+    moves,
+    releases,
+    route_counters,
+    routes,
+)
 from loop_platform.defs.curation import due
+from loop_platform.engine.card import card
 from loop_platform.release.registry import register
 from loop_platform_tests.curation.accepting import accepted, crowd
+from loop_platform_tests.engine.test_card import RECORD
 
 SCORES = [
     {
@@ -96,6 +105,42 @@ def test_a_release_is_shown_with_its_moves(visitor, release):
     assert "registered by cycle 0001" in ada.get(f"/releases/{release}").text
     assert ada.get("/releases/none").status_code == 404
     assert ada.get("/api/releases/none").status_code == 404
+
+
+def test_a_release_is_shown_with_what_became_of_each_failure_mode(database, visitor, release):
+    rate = {"rate": 0.5, "n": 10, "low": 0.24, "high": 0.76}
+    nothing = {"rate": None, "n": 0, "low": 0.0, "high": 1.0}
+    seen = {"mode": "home: kitchen, light", "trained_on": 30, "verdict": "mended"}
+    unseen = {"mode": "home: song", "trained_on": 3, "verdict": "not known"}
+    modes = {
+        "mended": ["home: kitchen, light"],
+        "worse": [],
+        "not known": 1,
+        "each": [
+            seen | {"champion": rate, "candidate": rate},
+            unseen | {"champion": nothing, "candidate": nothing},
+        ],
+    }
+    move = {"release": release, "from_state": "registered", "to_state": "evaluated"}
+    with database.begin() as connection:
+        values = move | {"actor": "test", "reason": "…", "evidence": {"modes": modes}}
+        connection.execute(sa.insert(moves).values(values))
+    page = visitor().get(f"/releases/{release}").text
+    assert "1 mended, 0 worse, 1 not known" in page
+    assert "home: kitchen, light" in page
+    assert page.count("no held-out row") == 1
+
+
+def test_the_card_of_a_release_is_served_once_something_was_trained(database, visitor, release):
+    ada = visitor()
+    assert ada.get(f"/api/releases/{release}/card").status_code == 404
+    with database.begin() as connection:
+        connection.execute(sa.update(releases).values(record=RECORD))
+    answer = ada.get(f"/api/releases/{release}/card")
+    assert answer.headers["content-type"].startswith("text/markdown")
+    assert answer.text == card(RECORD)
+    assert f"/api/releases/{release}/card" in ada.get(f"/releases/{release}").text
+    assert ada.get("/api/releases/none/card").status_code == 404
 
 
 def test_only_admins_ask_for_moves(database, visitor, release):

@@ -146,6 +146,38 @@ def test_rows_that_are_all_alike_are_not_trained_on(database, given):
     assert frame.filter(pl.col("split") == "deferred").height == 5
 
 
+def test_a_budget_goes_to_the_modes_that_matter_most_not_to_the_oldest_rows(database, given):
+    old, many = vector(0, of=384), vector(1, of=384)
+    rare = decided(database, crowd(3), [old] * 3, Decision("accept"))
+    frequent = decided(database, crowd(8, start=3), [many] * 8, Decision("accept"))
+    budget = given.curation.model_copy(update={"max_corrections": 9, "max_contributor_share": 0.5})
+    instance = dg.DagsterInstance.ephemeral()
+    frame, _ = curate(given.model_copy(update={"curation": budget}), opened(database), instance)
+    said = "the cycle already has 9 corrections that matter more"
+    assert split_of(frame, rare[0])[1] != said
+    assert [split_of(frame, row) for row in rare[1:]] == [("deferred", said)] * 2
+    assert said not in [split_of(frame, row)[1] for row in frequent]
+    assert frame.filter(pl.col("reason") == said).height == 2
+
+
+def test_the_failure_modes_are_shown_with_their_size_and_severity(database, given):
+    rooms = [corrected(f"dim the light of room {n}", "{}", f"user-{n}") for n in range(10)]
+    ids = accepted(database, *rooms)
+    same = sa.update(review_items).values(cluster="home-0001")
+    with database.begin() as connection:
+        connection.execute(same)
+    instance = dg.DagsterInstance.ephemeral()
+    frame, failed = curate(given, opened(database), instance)
+    event = instance.get_latest_materialization_event(corrections.key)
+    table = event.asset_materialization.metadata["failure modes"].value.splitlines()
+    assert failed == set()
+    assert table[0].startswith("| mode | cluster | severity | size | train | heldout | deferred |")
+    assert table[2].startswith("| home: dim, light, of | home-0001 | 0.90 | 10 | 8 | 2 | 0 |")
+    assert len(table) == 3
+    assert sum(row in table[2] for row in ids) == 3
+    assert frame["harm"].to_list() == pytest.approx([0.9] * 10)
+
+
 def test_a_validator_that_fails_the_answer_keeps_it_out(database, given):
     ours = "loop_platform_tests.curation.test_corrections:only_json"
     [prose, *_] = accepted(database, corrected("prose", "Sure!", "eve"), *crowd(6))

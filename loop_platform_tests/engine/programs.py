@@ -97,6 +97,15 @@ def job(folder: Path, base: Path, **recipe: object) -> dict[str, Any]:
         "threads": 1,
         "max_tokens": 256,
         "cost_per_hour": 3600.0,
+        "modes": [
+            {
+                "name": "home: light, hall",
+                "cluster": "home-0001",
+                "severity": 0.9,
+                "rows": 4,
+                "held_out": 1,
+            }
+        ],
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def test_the_loss_falls_and_the_record_says_what_was_done(trained: tuple[Path, P
     assert record["tokens"] > 0
     assert record["cost"] == pytest.approx(record["seconds"], rel=0.1)
     assert record["recipe"]["rank"] == 4
+    assert [(mode["name"], mode["rows"]) for mode in record["modes"]] == [("home: light, hall", 4)]
     assert record["base"] == "tiny"
     assert {"torch", "transformers", "peft", "python"} <= record["versions"].keys()
     assert len(record["data_sha256"]) == 64
@@ -49,6 +51,19 @@ def test_an_adapter_is_named_by_its_content_and_nothing_unfinished_stays(
     assert json.loads((adapter / "adapter_config.json").read_text())["r"] == 4
     names = {file.name for file in weights.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
+
+
+def test_a_card_lies_beside_the_weights_and_changes_no_name(trained: tuple[Path, Path]):
+    adapter, _ = trained
+    text = (adapter / "README.md").read_text()
+
+    assert text.startswith("---\nlibrary_name:")
+    assert f"# Adapter {adapter.name[:12]}" in text
+    assert "| home: light, hall | 0.90 | 4 | 1 |" in text
+    assert "4 corrections" in text
+    check(adapter)
+    (adapter / "README.md").write_text(text + "\n")
+    assert content_hash(adapter) == adapter.name
 
 
 def test_the_same_data_and_seed_give_the_same_adapter(
@@ -111,6 +126,90 @@ def test_a_row_that_cannot_be_learnt_is_refused_by_file_and_line(tiny: Path, tmp
     assert done.returncode == 2
     assert "corrections.jsonl, line 5: not {" in done.stderr
     assert not (tmp_path / "adapters").exists()
+
+
+def test_a_row_that_does_not_fit_is_left_out_by_name_and_the_rest_is_learnt(
+    tiny: Path, tmp_path: Path
+):
+    given = job(tmp_path, tiny, max_steps=2)
+    corrections, replay = Path(given["corrections"]), Path(given["replay"])
+    long = {"messages": [{"role": "user", "content": "x" * 300}], "answer": "y"}
+    with corrections.open("a") as file:
+        file.write(json.dumps(long) + "\n")
+    with replay.open("a") as file:
+        file.write(json.dumps(long | {"answer": " "}) + "\n")
+
+    done = train(given, tmp_path)
+
+    record = json.loads((outcome(done)[0] / "training.json").read_text())
+    assert (record["corrections"], record["replay"]) == (4, 4)
+    assert record["refused"] == [
+        {
+            "file": "corrections.jsonl",
+            "line": 5,
+            "reason": "304 tokens; at most 256 are served",
+        },
+        {
+            "file": "replay.jsonl",
+            "line": 5,
+            "reason": "an empty conversation or an empty answer",
+        },
+    ]
+    assert "refused: corrections.jsonl, line 5: 304 tokens" in done.stdout
+    assert "refused: replay.jsonl, line 5" in done.stdout
+
+
+def test_where_no_row_fits_there_is_nothing_to_learn(tiny: Path, tmp_path: Path):
+    done = train(job(tmp_path, tiny) | {"max_tokens": 8}, tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "no row to learn: 4 were refused, the first as corrections.jsonl, line 1" in done.stderr
+
+
+def test_a_budget_ends_the_training_in_time_with_what_it_has(tiny: Path, tmp_path: Path):
+    given = job(tmp_path, tiny, max_steps=10**6) | {"budget_s": 3.0}
+
+    adapter, weights = outcome(train(given, tmp_path))
+
+    record = json.loads((adapter / "training.json").read_text())
+    steps = record["steps"]
+    assert record["stopped"] == (
+        f"the budget of 3 s did not suffice for more than {steps} of 1000000 steps"
+    )
+    assert 0 < steps < 10**6
+    assert record["seconds"] <= 3.0
+    assert record["stopped"] in (adapter / "README.md").read_text()
+    assert weights.name == adapter.name == content_hash(adapter)
+
+
+def test_a_budget_that_is_gone_before_the_first_step_gives_nothing(tiny: Path, tmp_path: Path):
+    done = train(job(tmp_path, tiny) | {"budget_s": 1e-3}, tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "the budget of 0.001 s was spent before the first step" in done.stderr
+    assert not (tmp_path / "adapters").exists()
+
+
+def test_a_run_that_fits_its_budget_gives_the_same_adapter(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    adapter, _ = outcome(train(job(tmp_path, tiny) | {"budget_s": 3600.0}, tmp_path))
+
+    assert adapter.name == trained[0].name
+    assert json.loads((adapter / "training.json").read_text())["stopped"] is None
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_trained(tiny: Path, tmp_path: Path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    with (base / "more.safetensors").open("wb") as file:
+        file.truncate(shutil.disk_usage(tmp_path).free)  # holes: nothing is written
+
+    done = train(job(tmp_path, base), tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert "GB of disk left" in done.stderr
+    assert "step 1" not in done.stdout
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny: Path, tmp_path: Path):

@@ -40,6 +40,10 @@ def candidate(
             "decision_id": [f"d{number:02}" for number in range(len(PROMPTS))],
             "task": ["commands"] * len(PROMPTS),
             "messages": [json.dumps([{"role": "user", "content": p}]) for p in PROMPTS],
+            "prompt": PROMPTS,
+            "cluster": ["commands-0001"] * 36 + ["commands-0002"] * 4,
+            "harm": [0.9] * len(PROMPTS),
+            "embedding": [[1.0, 0.0]] * len(PROMPTS),
             "chosen": [intent(prompt) for prompt in PROMPTS],
             "split": ["heldout"] * 30 + ["train"] * 10,
         }

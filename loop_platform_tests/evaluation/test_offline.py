@@ -28,6 +28,14 @@ def test_a_candidate_that_learnt_and_forgot_nothing_passes_every_gate(
     assert scores["all corrections"]["candidate"]["n"] == 30
     assert scores["all corrections"]["champion"]["high"] < 0.2
     assert scores["general prompts"]["self"]["rate"] == 1.0
+    by_mode = moved[1].evidence["modes"]
+    assert by_mode["mended"] == ["commands: lamp, on, turn (commands-0001)"]
+    assert by_mode["worse"] == []
+    tested, untested = by_mode["each"]
+    assert (tested["trained_on"], tested["candidate"]["n"]) == (6, 30)
+    assert tested["difference"]["low"] > 0.8
+    assert (untested["trained_on"], untested["candidate"]["n"]) == (4, 0)
+    assert untested["verdict"] == "not known"
 
 
 def test_a_candidate_that_answers_everything_with_a_command_is_refused_for_forgetting(

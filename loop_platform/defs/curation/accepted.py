@@ -21,6 +21,7 @@ COLUMNS = pl.Schema(
         "chosen": pl.String(),
         "rejected": pl.String(),  # null for a contribution
         "cluster": pl.String(),
+        "harm": pl.Float64(),  # how much spoke against the answer
         "embedding": pl.List(pl.Float32),  # of the prompt
         "reviewer": pl.String(),
         "decided_at": pl.Datetime("us", "UTC"),
@@ -41,7 +42,7 @@ _ACCEPTED = """
                OR EXISTS (SELECT 1 FROM releases WHERE releases.cycle = cycles.cycle))
     ), accepted AS (
         SELECT last.*, item.call_id, item.tenant, item.task, item.messages, item.answer,
-               item.cluster, item.embedding,
+               item.cluster, item.harm, item.embedding,
                coalesce(item.proposed_in, item.feedback->0->>'feedback_id') AS feedback_id,
                coalesce(item.proposed_by, item.feedback->0->>'contributor',
                         'reviewer:' || last.reviewer) AS contributor

@@ -11,6 +11,7 @@ from loop_platform import lessons
 from loop_platform.database import cycle_corrections
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.curation.accepted import accepted, trained_before
+from loop_platform.defs.curation.modes import by_split
 from loop_platform.defs.curation.screen import curated
 from loop_platform.defs.curation.split import Trained
 from loop_platform.defs.resources import LoopResource
@@ -77,13 +78,6 @@ def _record(connection: sa.Connection, cycle: str, frame: pl.DataFrame) -> None:
 
 def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
     counts = {split: frame.filter(pl.col("split") == split).height for split in SPLITS}
-    by_cluster = (
-        frame.group_by("task", "cluster", "split")
-        .len()
-        .pivot("split", index=["task", "cluster"], values="len")
-        .fill_null(0)
-        .sort("task", "cluster")
-    )
     reasons = frame.drop_nulls("reason").group_by("split", "reason").len().sort("split", "reason")
     return {
         "dagster/row_count": frame.height,
@@ -91,11 +85,27 @@ def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
         "contributors": frame["contributor"].n_unique(),
         "rows of": f"cycle {drilled}" if drilled else "this cycle",
         "why kept out": dg.MetadataValue.md(_table(reasons)),
-        "failure modes": dg.MetadataValue.md(_table(by_cluster)),
+        "failure modes": dg.MetadataValue.md(_table(_modes(frame))),
     }
 
 
+def _modes(frame: pl.DataFrame) -> pl.DataFrame:
+    """A row a mode, what matters most first; quarantined corrections count in none."""
+    rows = [
+        {
+            "mode": mode.name,
+            "cluster": mode.cluster,
+            "severity": "–" if mode.severity is None else f"{mode.severity:.2f}",
+            "size": mode.size,
+            **{split: counts[split] for split in SPLITS if split != "quarantine"},
+            "examples (decisions)": ", ".join(mode.examples),
+        }
+        for mode, counts in by_split(frame)
+    ]
+    return pl.DataFrame(rows)
+
+
 def _table(frame: pl.DataFrame) -> str:
-    """As Markdown; counts and names alone, never what people wrote."""
+    """As Markdown; counts, ids and names alone, never what people wrote."""
     head = f"| {' | '.join(frame.columns)} |\n|{' --- |' * frame.width}\n"
     return head + "\n".join(f"| {' | '.join(map(str, row))} |" for row in frame.iter_rows())

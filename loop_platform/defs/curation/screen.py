@@ -6,7 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from loop_platform.defs.curation.conversations import conversation
 from loop_platform.defs.curation.expectations import outcomes
+from loop_platform.defs.curation.modes import by_weight
 from loop_platform.defs.curation.rules import ROWS, Limits
 from loop_platform.defs.curation.shares import over_share
 from loop_platform.defs.curation.split import Matrix, Rows, Trained, split
@@ -79,21 +81,22 @@ def _quarantine(rows: pl.DataFrame, limits: Limits) -> pl.DataFrame:
 
 
 def _defer(rows: pl.DataFrame, settings: CurationSettings) -> pl.DataFrame:
-    """The excess of any one contributor, then the excess of all."""
+    """The excess of any one contributor, then that of all: what is of the modes that matter least.
+
+    What waits for another cycle is no smaller there: a mode that was passed over has its turn once
+    those before it are trained.
+    """
     share, most = settings.max_contributor_share, settings.max_corrections
     free = rows.filter(pl.col("split").is_null())
-    over = over_share(free["contributor"].to_list(), share)
-    late = ~pl.Series(over, dtype=pl.Boolean) & (
-        (~pl.Series(over, dtype=pl.Boolean)).cast(pl.Int64).cum_sum() > most
-    )
+    over = pl.Series(over_share(free["contributor"].to_list(), share), dtype=pl.Boolean)
+    within = free.filter(~over)
+    late = by_weight(within)[most:] if within.height > most else []
     reasons = {
         **dict.fromkeys(
-            free.filter(pl.Series(over, dtype=pl.Boolean))["decision_id"],
+            free.filter(over)["decision_id"],
             f"its contributor already has {share:.0%} of the cycle",
         ),
-        **dict.fromkeys(
-            free.filter(late)["decision_id"], f"the cycle already has {most} corrections"
-        ),
+        **dict.fromkeys(late, f"the cycle already has {most} corrections that matter more"),
     }
     return _deferred(rows, reasons)
 
@@ -103,7 +106,7 @@ def _divide(rows: pl.DataFrame, settings: CurationSettings, trained: Trained) ->
     parted = split(
         Rows(
             ids=free["decision_id"].to_list(),
-            conversations=[_conversation(messages) for messages in free["messages"]],
+            conversations=[conversation(messages) for messages in free["messages"]],
             embeddings=matrix(free),
             questions=free["prompt"].to_list(),
         ),
@@ -127,13 +130,6 @@ def _deferred(rows: pl.DataFrame, reasons: Mapping[str, str]) -> pl.DataFrame:
         reason=pl.coalesce("reason", reason),
         split=pl.when(reason.is_not_null()).then(pl.lit("deferred")).otherwise("split"),
     )
-
-
-def _conversation(messages: str) -> str:
-    """What all turns of a conversation share: it up to the first thing that the user said."""
-    said = json.loads(messages)
-    first = next((at for at, entry in enumerate(said) if entry.get("role") == "user"), len(said))
-    return json.dumps(said[: first + 1], sort_keys=True)
 
 
 def matrix(rows: pl.DataFrame) -> Matrix:

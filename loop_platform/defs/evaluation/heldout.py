@@ -23,6 +23,7 @@ def held_out(corrections: pl.DataFrame) -> list[Correction]:
             task=row["task"],
             messages=json.loads(row["messages"]),
             chosen=row["chosen"],
+            mode=row["cluster"],
         )
         for row in rows.iter_rows(named=True)
     ]

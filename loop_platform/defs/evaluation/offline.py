@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 import sqlalchemy as sa
 
+from loop_platform.defs.curation.modes import by_split
 from loop_platform.defs.evaluation import leak
 from loop_platform.defs.evaluation import offline_gates as gate
 from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
@@ -15,6 +16,9 @@ from loop_platform.defs.evaluation.decision import ask
 from loop_platform.defs.evaluation.evidence import Gate, evidence, refusals, table
 from loop_platform.defs.evaluation.heldout import held_out, held_out_before, some
 from loop_platform.defs.evaluation.interview import IN_FLIGHT
+from loop_platform.defs.evaluation.mending import Mending, mendings, sentence
+from loop_platform.defs.evaluation.mending import evidence as evidence_of_modes
+from loop_platform.defs.evaluation.mending import table as table_of_modes
 from loop_platform.defs.evaluation.panel import Panel, Papers
 from loop_platform.defs.evaluation.part import Part
 from loop_platform.defs.evaluation.picture import picture
@@ -66,10 +70,13 @@ def offline(
     parts = panel.parts(papers)
     seconds = time.monotonic() - started
     gates = [unseen, *_gates(parts, settings)]
-    asked_for = _decide(loop, both, gates)
+    mended = mendings(
+        by_split(corrections), [asked.mode for asked in papers.corrections], parts[0].pairs
+    )
+    asked_for = _decide(loop, both, gates, mended)
     return dg.MaterializeResult(
         value=pl.concat(part.rows for part in parts),
-        metadata=_metadata(both, parts, gates, asked_for) | {"seconds": round(seconds, 1)},
+        metadata=_metadata(both, parts, gates, mended, asked_for) | {"seconds": round(seconds, 1)},
         check_results=[check_result(found) for found in gates],
     )
 
@@ -112,8 +119,10 @@ def _gates(parts: Sequence[Part], settings: Settings) -> list[Gate]:
     ]
 
 
-def _decide(loop: LoopResource, both: Comparison, gates: Sequence[Gate]) -> str:
-    shown = evidence(both.champion.release, gates)
+def _decide(
+    loop: LoopResource, both: Comparison, gates: Sequence[Gate], mended: Sequence[Mending]
+) -> str:
+    shown = {**evidence(both.champion.release, gates), "modes": evidence_of_modes(mended)}
     passed = all(found.passed for found in gates)
     reason = f"it passed {len(gates)} offline gates" if passed else refusals(gates)
     target = State.EVALUATED if passed else State.REJECTED
@@ -129,7 +138,11 @@ def _decide(loop: LoopResource, both: Comparison, gates: Sequence[Gate]) -> str:
 
 
 def _metadata(
-    both: Comparison, parts: Sequence[Part], gates: Sequence[Gate], asked_for: str
+    both: Comparison,
+    parts: Sequence[Part],
+    gates: Sequence[Gate],
+    mended: Sequence[Mending],
+    asked_for: str,
 ) -> dict[str, dg.MetadataValue | str | int | float]:
     scores = [score for found in gates for score in found.scores]
     return {
@@ -139,6 +152,8 @@ def _metadata(
         "verdict": refusals(gates) or f"all {len(gates)} gates passed",
         "asked for": asked_for,
         "scores": dg.MetadataValue.md(table(gates)),
+        "failure modes": sentence(mended),
+        "by failure mode": dg.MetadataValue.md(table_of_modes(mended)),
         "picture": picture(scores),
         "answers known beforehand": sum(len(part.champion) for part in parts if part.known),
         "dagster/row_count": sum(len(part.prompts) for part in parts),

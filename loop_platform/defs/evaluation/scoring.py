@@ -43,6 +43,8 @@ class Correction:
     task: str
     messages: Sequence[dict[str, str]]
     chosen: str
+    mode: str | None = None
+    """The cluster of its failure mode."""
 
     @property
     def question(self) -> str:

@@ -1,6 +1,6 @@
 """The adapter of a cycle: trained in the engine environment, registered as a release."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import LoopResource
-from loop_platform.defs.training import inputs, replay
-from loop_platform.defs.training.picture import loss_curve
+from loop_platform.defs.training import inputs, refused, replay
+from loop_platform.defs.training.picture import course
 from loop_platform.defs.training.trainer import Trained, train
 from loop_platform.engine.adapter import AdapterRefusedError, check, content_hash
 from loop_platform.engine.job import Job
@@ -57,6 +57,8 @@ def adapter(
     checked = _checked(trained)
     if checked.passed:
         _register(loop, cycle, parent, trained, drill=drilled is not None)
+    with loop.database.begin() as connection:
+        refused.set_aside(connection, cycle, _corrected(corrections), trained.record["refused"])
     return dg.MaterializeResult(
         metadata=_metadata(trained.record, parent),
         data_version=dg.DataVersion(trained.sha256),
@@ -92,7 +94,7 @@ def _recipe(settings: Settings, drilled: str | None) -> Recipe:
 def _job(
     loop: LoopResource, cycle: str, corrections: pl.DataFrame, recipe: Recipe, parent: Release
 ) -> Job:
-    corrected = corrections.filter(pl.col("split") == "train")
+    corrected = _corrected(corrections)
     with loop.database.connect() as connection:
         kept = replay.replay(
             connection,
@@ -104,7 +106,12 @@ def _job(
         )
     folder = loop.settings.data_dir / "cycles" / cycle
     files = inputs.write(folder, corrected, replay.lines(kept))
-    return inputs.job(loop.settings, recipe, files, parent)
+    return inputs.job(loop.settings, recipe, files, parent, inputs.modes(corrections))
+
+
+def _corrected(corrections: pl.DataFrame) -> pl.DataFrame:
+    """What is trained on, line by line of `corrections.jsonl`."""
+    return corrections.filter(pl.col("split") == "train")
 
 
 def _checked(trained: Trained) -> dg.AssetCheckResult:
@@ -144,8 +151,23 @@ def _metadata(record: Mapping[str, Any], parent: Release) -> dict[str, Any]:
         "adapter": record["adapter"],
         "trained on": parent.release,
         **{name: record[name] for name in counts},
-        "loss": loss_curve(record["curve"]),
+        "stopped early": record["stopped"] or "no",
+        "memory ran out": len(record["out_of_memory"]),
+        "rows refused": len(record["refused"]),
+        "why refused": dg.MetadataValue.md(refused.table(record["refused"])),
+        "course": course(record),
+        "failure modes": dg.MetadataValue.md(_modes(record["modes"])),
         "recipe": dg.MetadataValue.json(record["recipe"]),
         "versions": dg.MetadataValue.json(record["versions"]),
         "data sha256": record["data_sha256"],
     }
+
+
+def _modes(aimed_at: Sequence[Mapping[str, Any]]) -> str:
+    """What the cycle aimed at, as Markdown."""
+    head = "| mode | severity | rows | held out |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {mode['name']} | {'–' if mode['severity'] is None else mode['severity']} |"
+        f" {mode['rows']} | {mode['held_out']} |"
+        for mode in aimed_at
+    )

@@ -8,9 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from loop_platform.defs.curation.modes import by_split
+from loop_platform.engine.base_model import PACKAGED
 from loop_platform.engine.job import Job, decode
+from loop_platform.packaged import LICENCE
 from loop_platform.release.registry import Release
-from loop_platform.settings import Recipe, Settings
+from loop_platform.settings import ModelSettings, Recipe, Settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,28 @@ def write(folder: Path, corrections: pl.DataFrame, replay: Iterable[dict[str, An
     )
 
 
-def job(settings: Settings, recipe: Recipe, inputs: Inputs, parent: Release) -> Job:
+def modes(corrections: pl.DataFrame) -> list[dict[str, Any]]:
+    """The failure modes that the rows of a cycle aim at: those that it trains on."""
+    return [
+        {
+            "name": mode.name,
+            "cluster": mode.cluster,
+            "severity": None if mode.severity is None else round(mode.severity, 3),
+            "rows": counts["train"],
+            "held_out": counts["heldout"],
+        }
+        for mode, counts in by_split(corrections)
+        if counts["train"]
+    ]
+
+
+def job(
+    settings: Settings,
+    recipe: Recipe,
+    inputs: Inputs,
+    parent: Release,
+    modes: list[dict[str, Any]],
+) -> Job:
     """The message to the trainer, checked as the trainer will check it."""
     return decode(
         {
@@ -48,8 +72,23 @@ def job(settings: Settings, recipe: Recipe, inputs: Inputs, parent: Release) -> 
             "threads": settings.training.threads,
             "max_tokens": settings.engine.max_model_len,
             "cost_per_hour": settings.engine.cost_per_hour,
+            "budget_s": budget_s(settings),
+            "licence": _licence(settings.models),
+            "modes": modes,
         }
     )
+
+
+def budget_s(settings: Settings) -> float | None:
+    """Seconds that the settings allow, by time or by money; None where neither is limited."""
+    training, hourly = settings.training, settings.engine.cost_per_hour
+    by_time = None if training.max_minutes is None else 60 * training.max_minutes
+    by_cost = None if not hourly or training.max_cost is None else 3600 * training.max_cost / hourly
+    return min((limit for limit in (by_time, by_cost) if limit is not None), default=None)
+
+
+def _licence(models: ModelSettings) -> str | None:
+    return LICENCE if models.base.startswith(PACKAGED) else models.base_licence
 
 
 def _lines(file: Path, rows: Iterable[dict[str, Any]]) -> Path:

@@ -1,0 +1,81 @@
+"""The job that a cycle's rows become."""
+
+import json
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from loop_platform.defs.training import inputs
+from loop_platform.engine.job import decode, encode
+from loop_platform.release.registry import Release
+from loop_platform.release.states import State
+from loop_platform.settings import Recipe, Settings
+
+
+def _corrections() -> pl.DataFrame:
+    """Five of one mode, two of another that all wait or are tested, one that is kept out."""
+    splits = [
+        *[("home-0001", split) for split in ("train", "train", "train", "heldout", "deferred")],
+        *[("home-0002", split) for split in ("heldout", "deferred")],
+        ("home-0001", "quarantine"),
+    ]
+    return pl.DataFrame(
+        [
+            {
+                "decision_id": f"d{number}",
+                "task": "home",
+                "cluster": cluster,
+                "messages": json.dumps([{"role": "user", "content": f"dim lamp {number}"}]),
+                "prompt": f"dim lamp {number}",
+                "chosen": "{}",
+                "embedding": [1.0, 0.0],
+                "harm": 0.9,
+                "split": split,
+            }
+            for number, (cluster, split) in enumerate(splits)
+        ]
+    )
+
+
+def test_the_job_names_the_modes_that_the_cycle_trains_on(settings: Settings) -> None:
+    corrections = _corrections()
+    folder = settings.data_dir / "cycles" / "0001"
+    files = inputs.write(folder, corrections.filter(pl.col("split") == "train"), [])
+    job = inputs.job(settings, Recipe(), files, _champion(settings), inputs.modes(corrections))
+
+    [mode] = job.modes
+    assert (mode.cluster, mode.severity, mode.rows, mode.held_out) == ("home-0001", 0.9, 3, 1)
+    assert mode.name == "home: dim, lamp (home-0001)"
+    assert len(files.corrections.read_text().splitlines()) == 3
+    assert decode(json.loads(json.dumps(encode(job)))) == job
+
+
+@pytest.mark.parametrize(
+    ("minutes", "cost", "seconds"),
+    [(None, None, None), (2.0, None, 120.0), (None, 0.1, 1800.0), (2.0, 0.1, 120.0)],
+)
+def test_time_and_money_limit_a_training_whichever_is_less(
+    settings: Settings, minutes: float | None, cost: float | None, seconds: float | None
+) -> None:
+    training = settings.training.model_copy(update={"max_minutes": minutes, "max_cost": cost})
+    given = settings.model_copy(update={"training": training})
+    assert given.engine.cost_per_hour == 0.2
+    assert inputs.budget_s(given) == seconds
+
+
+def _champion(settings: Settings) -> Release:
+    now = datetime.now(UTC)
+    return Release(
+        release="base-1",
+        cycle=None,
+        parent=None,
+        adapter=None,
+        adapter_path=None,
+        weights_path=settings.base_model_folder,
+        drill=False,
+        state=State.CHAMPION,
+        record={},
+        created_at=now,
+        state_since=now,
+    )
