@@ -66,6 +66,7 @@ shadow_pairs = 10
 canary_share = 0.5
 canary_calls = 4
 max_cost_ratio = 1000.0
+latency_budget_ms = 60000
 promotion = "automatic"
 
 [gates.fronts]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loop_platform.engine import adapter, card, merge, record
+from loop_platform.engine import adapter, card, merge, record, vector_math
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.network import Network
@@ -41,6 +41,7 @@ def train(job: Job, say: Say) -> Trained:
     import torch
 
     torch.set_num_threads(job.threads or os.cpu_count() or 1)
+    vector_math.settle()
     torch.manual_seed(job.recipe.seed)
     if torch.cuda.is_available():
         torch.set_default_device("cuda")

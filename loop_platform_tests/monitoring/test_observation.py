@@ -87,9 +87,9 @@ def test_only_new_segments_are_observed_and_the_files_of_old_ones_stay(
 def test_no_prompt_and_no_answer_is_in_the_metadata(
     database: sa.Engine, lake: Lake, observe: Materialise
 ) -> None:
-    ship(database, lake, [a_call("My secret is 4711", "Your secret is 4711")])
+    ship(database, lake, [a_call("My secret is tulip", "Your secret is tulip")])
     result = observe(hour_of(new_id()))
-    assert "4711" not in str(
+    assert "tulip" not in str(
         [event for event in result.all_events if event.is_step_materialization]
     )
 
