@@ -127,12 +127,13 @@ def parts(settings: Settings) -> Parts:
     routes = RouteTable(database)
     upstream = Upstream(gateway.upstream_timeout_s, gateway.max_answer_bytes)
     mirror = Mirror(routes, upstream, books, identity)
+    allowances = Allowances(database, gateway)
     return Parts(
         settings=settings,
         database=database,
         identity=identity,
         keys=KeyRing(database),
-        allowances=Allowances(database, gateway),
+        allowances=allowances,
         routes=routes,
         upstream=upstream,
         dispatch=Dispatch(gateway, routes, upstream, counters),
@@ -141,7 +142,7 @@ def parts(settings: Settings) -> Parts:
         counters=counters,
         books=books,
         mirror=mirror,
-        tallies=Tallies(database, mirror, journal),
+        tallies=Tallies(database, mirror, journal, allowances),
         kept=KeptAnswers(
             settings.data_dir / KEPT_ANSWERS,
             gateway.idempotency_ttl_s,

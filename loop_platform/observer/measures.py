@@ -62,5 +62,22 @@ SHADOW = Measure(
     ("outcome",),
 )
 UNWRITTEN = Measure("loop_journal_unwritten", "Records that could not be journalled", "counter", ())
+LIMITED = Measure(
+    "loop_gateway_limited",
+    "Calls refused with 429, by whose limit they met and what it counts",
+    "counter",
+    ("subject", "unit"),
+)
 
-MEASURES = (CALLS, CUT, TOKENS, LATENCY, FIRST_BYTE, ELSEWHERE, FEEDBACK, SHADOW, UNWRITTEN)
+MEASURES = (
+    CALLS,
+    CUT,
+    TOKENS,
+    LATENCY,
+    FIRST_BYTE,
+    ELSEWHERE,
+    FEEDBACK,
+    SHADOW,
+    UNWRITTEN,
+    LIMITED,
+)
