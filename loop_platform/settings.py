@@ -327,6 +327,10 @@ class GateSettings(_Group):
     promotion_by_task: dict[str, Promotion] = {}
     """In place of `promotion`, for these tasks. A release answers all tasks: it waits for a person
     when any task has one that it was trained for, or that its shadow or its canary saw."""
+    watch_s: float = pydantic.Field(3600.0, ge=0)
+    """So long a champion is watched after its promotion out of a canary. It is taken back by itself
+    when its calls fail, or when a front of its canary is lost against the champion before it. 0
+    watches none."""
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
     """The budget in time: a candidate whose stage has no verdict by then is turned away."""

@@ -28,7 +28,10 @@ def promote(connection: sa.Connection, request: Request, gates: GateSettings) ->
     if not _ready(connection, candidate):
         return False
     evidence = {**request.evidence, **judged, **approved}
+    before = registry.champion(connection)
     _flip(connection, candidate, State.RETIRED, request, evidence)
+    if candidate.state is State.CANARY and before is not None and gates.watch_s:
+        _begin_watch(connection, candidate, before, gates)
     routes.follow(connection, gates)
     return True
 
@@ -77,6 +80,21 @@ def _flip(
             evidence=facts,
         )
     _turn_away_compared(connection, successor, facts)
+
+
+def _begin_watch(
+    connection: sa.Connection, champion: Release, before: Release, gates: GateSettings
+) -> None:
+    """The plan of a new champion's first hour, in the terms of its canary."""
+    trials.begin(
+        connection,
+        champion.release,
+        State.CHAMPION,
+        champion=before.release,
+        planned=gates.canary_calls,
+        budget=gates.canary_budget,
+        fronts=gates.fronts,
+    )
 
 
 def _turn_away_compared(connection: sa.Connection, champion: Release, evidence: Evidence) -> None:

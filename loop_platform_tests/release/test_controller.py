@@ -212,6 +212,35 @@ def test_a_rollback_is_one_flip_back(stage: Stage):
     assert stage.release(base).state is State.CHAMPION
 
 
+def test_a_new_champion_whose_calls_fail_is_taken_back(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("acacacacacacacac")
+    to_champion(stage, name)
+    trial = stage.ask(lambda connection: trials.find(connection, name, State.CHAMPION))
+    assert trial is not None
+    assert (trial.champion, trial.planned, trial.verdict) == (base, 5, None)
+
+    count(stage, name, "champion", calls=6, errors=3)
+    stage.step(3)
+
+    assert stage.ask(routes.read).champion == base
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert (last.to_state, last.actor) == (State.ROLLED_BACK, "controller")
+    assert "guardrail after its promotion: 3 of 6 calls failed" in last.reason
+
+
+def test_a_champion_that_was_brought_back_is_not_watched(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("bcbcbcbcbcbcbcbc")
+    to_champion(stage, name)
+    assert ask_for(stage, name, State.ROLLED_BACK).done
+
+    count(stage, base, "champion", calls=6, errors=3)
+    stage.step(3)
+
+    assert stage.ask(routes.read).champion == base
+
+
 class TestDraining:
     @pytest.fixture
     def drain_s(self) -> float:

@@ -29,25 +29,40 @@ class Exposure:
 
 
 def arrived(connection: sa.Connection, lake: Lake, trial: Trial) -> int:
-    """How many canary calls are in telemetry."""
-    return int(_calls(connection, lake, trial, "canary").select(pl.len()).collect().item())
+    """How many calls of the release are in telemetry: of its canary, or since it is champion."""
+    calls = _calls(connection, lake, trial.release, trial.stage.value, _since(trial))
+    return int(calls.select(pl.len()).collect().item())
 
 
 def exposure(connection: sa.Connection, lake: Lake, trial: Trial) -> Exposure:
     """The canary calls up to the budget, and the champion's calls up to the last of them."""
-    canary = _calls(connection, lake, trial, "canary").head(trial.budget).collect()
+    since = _since(trial)
+    canary = _calls(connection, lake, trial.release, "canary", since).head(trial.budget).collect()
     last = canary["call_id"].max()
-    champion = _calls(connection, lake, trial, "champion").filter(pl.col("call_id") <= last)
-    said = _said(connection, lake, trial)
-    refused = _refused(connection, lake, trial)
-    return Exposure(_joined(canary.lazy(), said, refused), _joined(champion, said, refused))
+    champion = _calls(connection, lake, trial.champion, "champion", since)
+    beside = champion.filter(pl.col("call_id") <= last)
+    said, refused = _said(connection, lake, since), _refused(connection, lake, since)
+    return Exposure(_joined(canary.lazy(), said, refused), _joined(beside, said, refused))
 
 
-def _calls(connection: sa.Connection, lake: Lake, trial: Trial, route: str) -> pl.LazyFrame:
-    release = trial.release if route == "canary" else trial.champion
-    calls = manifest.calls(
-        connection, lake, since=_since(trial), release=release, route=route
-    ).filter(pl.col("status") != _HUNG_UP)
+def watched(connection: sa.Connection, lake: Lake, trial: Trial, before_s: float) -> Exposure:
+    """A champion's calls since its promotion, up to the budget, in the place of the canary's; and
+    those of the champion before it, of so many seconds before."""
+    promoted = _since(trial)
+    since = first_id(int(1000 * (trial.started_at.timestamp() - before_s)))
+    mine = _calls(connection, lake, trial.release, "champion", promoted).head(trial.budget)
+    theirs = _calls(connection, lake, trial.champion, "champion", since)
+    earlier = theirs.filter(pl.col("call_id") < promoted)
+    said, refused = _said(connection, lake, since), _refused(connection, lake, since)
+    return Exposure(_joined(mine, said, refused), _joined(earlier, said, refused))
+
+
+def _calls(
+    connection: sa.Connection, lake: Lake, release: str, route: str, since: str
+) -> pl.LazyFrame:
+    calls = manifest.calls(connection, lake, since=since, release=release, route=route).filter(
+        pl.col("status") != _HUNG_UP
+    )
     return calls.sort("call_id").select(
         "call_id",
         "task",
@@ -58,7 +73,7 @@ def _calls(connection: sa.Connection, lake: Lake, trial: Trial, route: str) -> p
     )
 
 
-def _said(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
+def _said(connection: sa.Connection, lake: Lake, since: str) -> pl.LazyFrame:
     """Of each call whether anyone objected, and whether its outcome was a success."""
     objection = (
         (pl.col("rating") <= _BAD_RATING)
@@ -66,7 +81,7 @@ def _said(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
         | pl.col("report").is_not_null()
         | ~pl.col("outcome")
     ).fill_null(value=False)
-    feedback = manifest.feedback(connection, lake, since=_since(trial))
+    feedback = manifest.feedback(connection, lake, since=since)
     return (
         feedback.filter(pl.col("call_id").is_not_null())
         .group_by("call_id")
@@ -74,8 +89,8 @@ def _said(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
     )
 
 
-def _refused(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
-    signals = manifest.signals(connection, lake, since=_since(trial))
+def _refused(connection: sa.Connection, lake: Lake, since: str) -> pl.LazyFrame:
+    signals = manifest.signals(connection, lake, since=since)
     return signals.select("call_id", refused=pl.col("refusal") > 0)
 
 

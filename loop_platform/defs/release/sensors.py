@@ -6,7 +6,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from loop_platform.database import moves, releases
-from loop_platform.defs.evaluation.pursuit import pursue
+from loop_platform.defs.evaluation.pursuit import look, pursue
 from loop_platform.defs.release import exposure
 from loop_platform.defs.resources import LoopResource
 from loop_platform.release import registry, trials
@@ -41,6 +41,29 @@ def canary_complete(
                 )
             return pursue(context, connection, release)
     return dg.SkipReason("no release is in canary without a verdict")
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(["release", "watch"]),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def champion_watched(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Has a new champion looked at as its canary was, until its time is over."""
+    with loop.database.begin() as connection:
+        champion = registry.champion(connection)
+        if champion is None or champion.cycle is None:
+            return dg.SkipReason("no champion came out of a cycle")
+        trial = trials.find(connection, champion.release, State.CHAMPION)
+        if trial is None or trial.ended_at is not None:
+            return dg.SkipReason(f"champion {champion.release} is not watched")
+        arrived = exposure.arrived(connection, loop.lake, trial)
+        over = trials.seconds_of(connection, trial) > loop.settings.gates.watch_s
+        if arrived < trial.next_look and not (over and arrived):
+            return dg.SkipReason(f"{arrived} of {trial.next_look} calls are in telemetry")
+        return look(context, champion)
 
 
 @dg.sensor(
