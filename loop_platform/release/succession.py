@@ -92,7 +92,7 @@ def _begin_watch(
         State.CHAMPION,
         champion=before.release,
         planned=gates.canary_calls,
-        budget=gates.canary_budget,
+        budget=gates.watch_budget,
         fronts=gates.fronts,
     )
 

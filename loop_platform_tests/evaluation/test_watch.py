@@ -1,14 +1,17 @@
 """A new champion in its first hour, on calls and feedback that lie in telemetry."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
+from loop_platform.database import trials as trials_table
 from loop_platform.defs.release import canary_gates
 from loop_platform.defs.release.sensors import champion_watched
 from loop_platform.defs.release.watch import watch
 from loop_platform.release import registry, routes, trials
 from loop_platform.release.states import State
-from loop_platform.settings import GateSettings
 from loop_platform_tests.evaluation.cycle import (
     CYCLE,
     candidate,
@@ -22,6 +25,7 @@ from loop_platform_tests.evaluation.test_canary import meet, object_to
 from loop_platform_tests.evaluation.test_sensors import tick
 from loop_platform_tests.evaluation.traffic import Traffic
 from loop_platform_tests.release.stage import Stage
+from loop_platform_tests.release.test_leadership import wait_until
 
 
 @pytest.fixture
@@ -106,11 +110,37 @@ def test_a_champion_that_holds_stays_and_is_looked_at_again(
     assert [request.partition_key for request in again.run_requests] == [CYCLE]
 
 
-class TestAMomentLater:
-    @pytest.fixture
-    def gates(self, gates: GateSettings) -> GateSettings:
-        return gates.model_copy(update={"watch_s": 0.001})
+def test_a_spent_budget_does_not_end_the_watch(
+    stage: Stage, traffic: Traffic, instance: dg.DagsterInstance, promoted: tuple[str, str]
+):
+    """People object to answers a while after they came."""
+    before, name = promoted
+    budget = sa.update(trials_table).where(trials_table.c.stage == State.CHAMPION)
+    stage.ask(lambda connection: connection.execute(budget.values(budget=40)))
+    calls = serve(traffic, name, 60)
 
+    materialise(stage, watch, instance)
+
+    assert (trial_of(stage, name).verdict, trial_of(stage, name).looked_at) == (None, 40)
+    assert isinstance(tick(champion_watched, stage, instance), dg.SkipReason)
+
+    object_to(traffic, calls[:16])
+    materialise(stage, watch, instance)
+    settle(stage, name)
+
+    assert stage.ask(routes.read).champion == before
+
+
+def moved_back(stage: Stage, name: str, seconds: float) -> None:
+    """Lets a watch have begun so long ago."""
+    earlier = trials_table.c.started_at - timedelta(seconds=seconds)
+    mine = sa.update(trials_table).where(
+        trials_table.c.release == name, trials_table.c.stage == State.CHAMPION
+    )
+    stage.ask(lambda connection: connection.execute(mine.values(started_at=earlier)))
+
+
+class TestTheHourIsOver:
     def test_the_watch_ends_with_what_is_known(
         self,
         stage: Stage,
@@ -119,10 +149,31 @@ class TestAMomentLater:
         promoted: tuple[str, str],
     ):
         name = promoted[1]
-        serve(traffic, name, 12)
+        serve(traffic, name, 5)
+        moved_back(stage, name, stage.settings.gates.watch_s - 0.5)
+        wait_until(lambda: isinstance(tick(champion_watched, stage, instance), dg.SensorResult))
 
         result = materialise(stage, watch, instance)
 
         assert set(verdicts(result)) == set(canary_gates.NAMES)
-        assert trial_of(stage, name).verdict is not None
+        assert (trial_of(stage, name).verdict, trial_of(stage, name).looked_at) == ("not known", 5)
+        assert stage.ask(routes.read).champion == name
+
+    def test_what_came_later_is_not_looked_at(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        promoted: tuple[str, str],
+    ):
+        name = promoted[1]
+        moved_back(stage, name, stage.settings.gates.watch_s + 1)
+        serve(traffic, name, 30, refusal=1.0)
+
+        sensed = tick(champion_watched, stage, instance)
+
+        assert isinstance(sensed, dg.SkipReason)
+        assert sensed.skip_message == f"champion {name}: no call came while it was watched"
+        assert trial_of(stage, name).verdict == "not known"
+        stage.step(2)
         assert stage.ask(routes.read).champion == name

@@ -29,8 +29,14 @@ class Exposure:
 
 
 def arrived(connection: sa.Connection, lake: Lake, trial: Trial) -> int:
-    """How many calls of the release are in telemetry: of its canary, or since it is champion."""
-    calls = _calls(connection, lake, trial.release, trial.stage.value, _since(trial))
+    """How many canary calls are in telemetry."""
+    calls = _calls(connection, lake, trial.release, "canary", _since(trial))
+    return int(calls.select(pl.len()).collect().item())
+
+
+def arrived_since(connection: sa.Connection, lake: Lake, trial: Trial, watch_s: float) -> int:
+    """How many calls of a new champion's first `watch_s` seconds are in telemetry."""
+    calls = _of_watch(connection, lake, trial, watch_s)
     return int(calls.select(pl.len()).collect().item())
 
 
@@ -45,16 +51,20 @@ def exposure(connection: sa.Connection, lake: Lake, trial: Trial) -> Exposure:
     return Exposure(_joined(canary.lazy(), said, refused), _joined(beside, said, refused))
 
 
-def watched(connection: sa.Connection, lake: Lake, trial: Trial, before_s: float) -> Exposure:
-    """A champion's calls since its promotion, up to the budget, in the place of the canary's; and
-    those of the champion before it, of so many seconds before."""
-    promoted = _since(trial)
-    since = first_id(int(1000 * (trial.started_at.timestamp() - before_s)))
-    mine = _calls(connection, lake, trial.release, "champion", promoted).head(trial.budget)
+def watched(connection: sa.Connection, lake: Lake, trial: Trial, watch_s: float) -> Exposure:
+    """A champion's calls of its first `watch_s` seconds, up to the budget, in the place of the
+    canary's; and those of the champion before it, of as many seconds before."""
+    since = _moment(trial, -watch_s)
+    mine = _of_watch(connection, lake, trial, watch_s).head(trial.budget)
     theirs = _calls(connection, lake, trial.champion, "champion", since)
-    earlier = theirs.filter(pl.col("call_id") < promoted)
+    earlier = theirs.filter(pl.col("call_id") < _since(trial))
     said, refused = _said(connection, lake, since), _refused(connection, lake, since)
     return Exposure(_joined(mine, said, refused), _joined(earlier, said, refused))
+
+
+def _of_watch(connection: sa.Connection, lake: Lake, trial: Trial, watch_s: float) -> pl.LazyFrame:
+    calls = _calls(connection, lake, trial.release, "champion", _since(trial))
+    return calls.filter(pl.col("call_id") < _moment(trial, watch_s))
 
 
 def _calls(
@@ -104,4 +114,9 @@ def _joined(calls: pl.LazyFrame, said: pl.LazyFrame, refused: pl.LazyFrame) -> p
 
 
 def _since(trial: Trial) -> str:
-    return first_id(int(trial.started_at.timestamp() * 1000))
+    return _moment(trial, 0.0)
+
+
+def _moment(trial: Trial, seconds: float) -> str:
+    """The first call id so long after the trial began, or before it."""
+    return first_id(int(1000 * (trial.started_at.timestamp() + seconds)))

@@ -11,6 +11,7 @@ from loop_platform.defs.release import exposure
 from loop_platform.defs.resources import LoopResource
 from loop_platform.release import registry, trials
 from loop_platform.release.states import SETTLED, State
+from loop_platform.release.trials import Trial
 from loop_platform.settings import settings
 
 # A job has one kind of partitions: a decision is of a cycle, the metrics are of a day.
@@ -51,7 +52,10 @@ def canary_complete(
 def champion_watched(
     context: dg.SensorEvaluationContext, loop: LoopResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Has a new champion looked at as its canary was, until its time is over."""
+    """Has a new champion looked at as its canary was, and a last time when its hour is over: people
+    object to answers a while after they came.
+    """
+    watch_s = loop.settings.gates.watch_s
     with loop.database.begin() as connection:
         champion = registry.champion(connection)
         if champion is None or champion.cycle is None:
@@ -59,11 +63,22 @@ def champion_watched(
         trial = trials.find(connection, champion.release, State.CHAMPION)
         if trial is None or trial.ended_at is not None:
             return dg.SkipReason(f"champion {champion.release} is not watched")
-        arrived = exposure.arrived(connection, loop.lake, trial)
-        over = trials.seconds_of(connection, trial) > loop.settings.gates.watch_s
-        if arrived < trial.next_look and not (over and arrived):
+        arrived = exposure.arrived_since(connection, loop.lake, trial, watch_s)
+        if trials.seconds_of(connection, trial) > watch_s:
+            if arrived:
+                return look(context, champion)
+            return dg.SkipReason(_unseen(connection, trial))
+        if arrived < trial.next_look or trial.looked_at >= trial.budget:
             return dg.SkipReason(f"{arrived} of {trial.next_look} calls are in telemetry")
         return look(context, champion)
+
+
+def _unseen(connection: sa.Connection, trial: Trial) -> str:
+    """End a watch in which nobody called."""
+    reason = "no call came while it was watched"
+    evidence = {"looked_at": 0, "reason": reason}
+    trials.conclude(connection, trial.release, State.CHAMPION, "not known", evidence)
+    return f"champion {trial.release}: {reason}"
 
 
 @dg.sensor(

@@ -3,7 +3,8 @@
 A canary meets a twentieth of the traffic for minutes. What only shows with more is looked at here,
 in the fronts of the canary: objections and failed outcomes, answers declined, answers that come
 late. The champion before it is what it is compared with, by its calls of as long a time before the
-promotion. A front that is lost takes the champion back; nothing else is asked for.
+promotion. A front that is lost takes the champion back; nothing else is asked for. The hour is not
+over when the calls that are looked at are all there: what people say of them comes later.
 
 What is not covered: the two did not meet the same traffic at the same time, as the two groups of a
 canary do. A product that changes with the promotion looks like a champion that is worse. The margin
@@ -77,7 +78,7 @@ def watch(context: dg.AssetExecutionContext, loop: LoopResource) -> dg.Materiali
                 reason=evidence["reason"],
                 evidence=evidence,
             )
-        if verdict == "failed" or over or calls >= trial.budget:
+        if verdict == "failed" or over:
             trials.conclude(connection, trial.release, State.CHAMPION, verdict, evidence)
         else:
             trials.look(connection, trial.release, State.CHAMPION, evidence)
