@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from loop_platform.records import Route
 from loop_platform.release import guardrails, machine, registry, requests, routes, slots, trials
+from loop_platform.release.inspection import ChangedFilesError
 from loop_platform.release.registry import Evidence, Release
+from loop_platform.release.requests import Request
 from loop_platform.release.states import IN_TRIAL, RefusedError, State
 from loop_platform.settings import Settings
 
@@ -70,6 +72,22 @@ def stop_drill(connection: sa.Connection, release: Release, evidence: Evidence) 
         actor=ACTOR,
         reason="ALARM: the drill passed the gates; it is stopped before anyone is exposed to it",
         evidence={**evidence, "alarm": True},
+    )
+
+
+def turn_away_changed(
+    connection: sa.Connection, request: Request, refusal: ChangedFilesError
+) -> None:
+    """A candidate that was changed after it was evaluated: what it showed was shown by another."""
+    if registry.find(connection, refusal.release).state not in IN_TRIAL:
+        return
+    machine.move(
+        connection,
+        refusal.release,
+        State.REJECTED,
+        actor=ACTOR,
+        reason=str(refusal),
+        evidence={**refusal.evidence, "asked_by": request.actor},
     )
 
 
