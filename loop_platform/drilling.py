@@ -6,7 +6,11 @@ champion, so that whoever is answered by it gets the champion's very answers; it
 concluded by the drill itself, since what is tried here is the promotion. In the end the champion of
 before serves again and the copy is gone; the audit log keeps every move, by `drill:<login>`.
 
-What is not covered: drills of the gates themselves, with a candidate that is worse.
+A candidate with a known fault is an engine that passes calls on and spoils a share of them
+(loop_platform/engine/faulty.py), registered as a drill: such a release never gets past its shadow.
+
+What is not covered: drills of the fronts, with a candidate that is a little worse. Those need a
+cycle, its corrections and Dagster.
 """
 
 import contextlib
@@ -29,6 +33,7 @@ import sqlalchemy as sa
 
 from loop_platform import drills, keys
 from loop_platform.database import database_url
+from loop_platform.engine.faulty import Fault, plant
 from loop_platform.release import registry, requests, routes, slots, trials
 from loop_platform.release.registry import Move, Release
 from loop_platform.release.requests import Outcome
@@ -44,6 +49,7 @@ WHO = "drill"
 trained on them or on what is replayed beside a correction."""
 
 _PAUSE_S = 0.1
+_BETWEEN_CALLS_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,21 @@ class Rehearsal:
         self._conclude(State.CANARY)
         return self.ask(lambda connection: registry.find(connection, name))
 
+    def faulty(self, fails: float) -> Release:
+        """A candidate in shadow that answers as the champion does, but fails on a share of calls.
+
+        It is registered as a drill: the state machine lets none of those get to people.
+        """
+        if mode(self.settings) == "adapter":
+            raise StackError(
+                "engines are given adapters here (engine.serving): an engine with a fault needs"
+                " one of its own, as `merged` serving has it"
+            )
+        name = self._copy = self.ask(lambda connection: self._plant(connection, fails))
+        self.until(lambda connection: is_ready(connection, name), f"an engine serves {name}")
+        self._go(State.EVALUATED)
+        return self.ask(lambda connection: registry.find(connection, name))
+
     def request(self, state: State) -> int:
         """Ask the controller for a move of the copy."""
         name, reason = self._mine, f"drill {self._name}"
@@ -301,6 +322,23 @@ class Rehearsal:
             actor=self.actor,
         )
 
+    def _plant(self, connection: sa.Connection, fails: float) -> str:
+        slot = slots.serving(connection, self.champion)
+        assert slot is not None, "it was ready a moment ago"
+        fault = Fault(url=slot.url, model=self.champion, fails=fails)
+        weights = plant(fault, self._folder / "weights")
+        return registry.register(
+            connection,
+            cycle=None,
+            parent=self.champion,
+            adapter=hashlib.sha256(str(self._folder).encode()).hexdigest(),
+            adapter_path=weights,
+            weights_path=weights,
+            drill=True,
+            record={"drill": self._name, "fails": fails},
+            actor=self.actor,
+        )
+
     def _go(self, state: State) -> None:
         outcome = self.outcome(self.request(state))
         if outcome.refusal is not None:
@@ -317,7 +355,7 @@ class Rehearsal:
     def _call(self) -> None:
         headers = {"authorization": f"Bearer {self._key}", "x-loop-task": WHO}
         with httpx.Client(headers=headers, timeout=30) as client:
-            while not self._stopping.wait(_PAUSE_S):
+            while not self._stopping.wait(_BETWEEN_CALLS_S):
                 status, _ = self._one_call(client)
                 self.calls.statuses[status] += 1
                 if status != httpx.codes.OK:

@@ -6,6 +6,7 @@ one, every connection to it is cut, as a failover does. Nothing of the half-made
 left; it is made after all, once, and callers are answered throughout.
 """
 
+import contextlib
 import time
 
 import sqlalchemy as sa
@@ -62,7 +63,8 @@ def _cut_in_the_flip(rehearsal: Rehearsal, copy: str) -> tuple[int, bool]:
         held = _wait_until_held(rehearsal)
         _cut(rehearsal, database)
     finally:
-        holding.invalidate()
+        with contextlib.suppress(sa.exc.DBAPIError):  # it was cut, too
+            holding.rollback()
         holding.close()
         database.dispose()
     return request, held

@@ -1,8 +1,9 @@
 """An engine that dies while its release is promoted.
 
-Either the promotion waits for the engine, or the flip was made before it died; then the new
-champion comes back, or is taken back by its watch. Calls fail in the second case for as long as an
-engine takes to start, or a guardrail to see it; how many is reported.
+The promotion waits for the engine, or a guardrail of the canary turns the candidate away, or the
+flip was made before it died; then the new champion comes back, or is taken back by its watch. In
+that last case calls fail for as long as an engine takes to start, or a guardrail to see it; how
+many is reported.
 """
 
 import os
@@ -32,7 +33,7 @@ def run(rehearsal: Rehearsal) -> list[Finding]:
     one = rehearsal.one_champion(rehearsal.champion, copy)
     back = supervisor.status(program).pid
     return [
-        Finding("the engine died", f"{program}, process {died}, is {back} now", back != died),
+        Finding("the engine died", f"process {died} of {program} is gone", back != died),
         Finding(
             "the promotion is made or refused",
             outcome.refusal or "made",

@@ -33,7 +33,7 @@ def canary_complete(
     with loop.database.begin() as connection:
         for release in registry.in_states(connection, {State.CANARY}):
             trial = trials.find(connection, release.release, State.CANARY)
-            if trial is None or trial.verdict is not None:
+            if release.cycle is None or trial is None or trial.verdict is not None:
                 continue
             arrived = exposure.arrived(connection, loop.lake, trial)
             if arrived < trial.next_look:
