@@ -48,6 +48,7 @@ WHO = "drill"
 """Tenant, task and name of the calls that a drill makes: nobody corrects them, so that nothing is
 trained on them or on what is replayed beside a correction."""
 
+_BEYOND_A_START_S = 20.0
 _PAUSE_S = 0.1
 _BETWEEN_CALLS_S = 0.05
 
@@ -124,7 +125,7 @@ class Rehearsal:
         self.actor = f"{WHO}:{getpass.getuser()}"
         self._database = database
         self._name = name
-        self._patience_s = settings.engine.start_timeout_s + 60
+        self._patience_s = settings.engine.start_timeout_s + _BEYOND_A_START_S
         self._folder = settings.data_dir / "drills" / uuid.uuid4().hex[:12]
         self._stopping = threading.Event()
         self._copy: str | None = None
@@ -231,11 +232,12 @@ class Rehearsal:
                 and self._answers() == routed
             )
 
-        seconds = self.until(agreed, f"one champion of {', '.join(allowed)} serves")
-        now = self.ask(lambda connection: routes.read(connection).champion)
-        return Finding(
-            "one champion, on its engine, and it answers", f"{now}, after {seconds:.1f} s", True
-        )
+        should = f"one champion ({' or '.join(allowed)}), on its engine, and it answers"
+        try:
+            seconds = self.until(agreed, "one champion serves")
+        except StackError as error:
+            return Finding(should, f"{error}; the routes name {self._routed()}", False)
+        return Finding(should, f"{self._routed()}, after {seconds:.1f} s", True)
 
     def whole_audit(self) -> Finding:
         """Every line of the log goes on from the one before it, and the last one is the state."""
@@ -278,6 +280,10 @@ class Rehearsal:
         )
         shutil.rmtree(self._folder, ignore_errors=True)
         self._copy = None
+
+    def _routed(self) -> str | None:
+        champion: str | None = self.ask(lambda connection: routes.read(connection).champion)
+        return champion
 
     @property
     def _mine(self) -> str:

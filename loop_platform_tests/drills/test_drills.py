@@ -48,6 +48,7 @@ class Running:
             "LOOP_ENGINE__PORTS": json.dumps([first, second]),
             "LOOP_ENGINE__SERVING": "merged",
             "LOOP_ENGINE__DRAIN_S": "0.5",
+            "LOOP_ENGINE__START_TIMEOUT_S": "60",
         }
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.variables.items():
