@@ -327,6 +327,12 @@ class GateSettings(_Group):
     promotion_by_task: dict[str, Promotion] = {}
     """In place of `promotion`, for these tasks. A release answers all tasks: it waits for a person
     when any task has one that it was trained for, or that its shadow or its canary saw."""
+    watch_s: float = pydantic.Field(3600.0, ge=0)
+    """So long a champion is watched after its promotion out of a canary. It is taken back by itself
+    when its calls fail, or when a front of its canary is lost against the champion before it. 0
+    watches none."""
+    watch_budget: int = pydantic.Field(50_000, ge=1)
+    """So many of its calls, the first ones, are looked at."""
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
     """The budget in time: a candidate whose stage has no verdict by then is turned away."""
@@ -336,7 +342,11 @@ class GateSettings(_Group):
 
     @pydantic.model_validator(mode="after")
     def _budgets_suffice(self) -> "GateSettings":
-        for least, most in (("shadow_pairs", "shadow_budget"), ("canary_calls", "canary_budget")):
+        for least, most in (
+            ("shadow_pairs", "shadow_budget"),
+            ("canary_calls", "canary_budget"),
+            ("canary_calls", "watch_budget"),
+        ):
             if getattr(self, least) > getattr(self, most):
                 raise ValueError(
                     f"{most} = {getattr(self, most)} is less than {least} = {getattr(self, least)}:"

@@ -33,6 +33,7 @@ EXPECTED = {
     "evaluation/offline",
     "evaluation/shadow",
     "release/canary",
+    "release/watch",
     "release/release",
     "ecosystem/metrics",
 }

@@ -26,7 +26,7 @@ _ASKS = leak.NAMES | offline_gates.NAMES | shadow_gates.NAMES | canary_gates.NAM
 
 _URGENT = ("lost", "not known", "won", "held")
 
-_UNITS = {State.SHADOW: "pairs", State.CANARY: "calls"}
+_UNITS = {State.SHADOW: "pairs", State.CANARY: "calls", State.CHAMPION: "calls"}
 
 _STANDS = {
     State.REGISTERED: ("Trained, and not judged yet", "open"),
@@ -65,7 +65,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Stage:
-    """One of the three places where a candidate is judged."""
+    """One of the places where a candidate is judged, or its first hour as champion."""
 
     name: str
     verdict: str
@@ -110,7 +110,7 @@ def decision(connection: sa.Connection, release: Release, gates: GateSettings) -
     moves = registry.moves(connection, release.release)
     held = [
         trial
-        for stage in (State.SHADOW, State.CANARY)
+        for stage in (State.SHADOW, State.CANARY, State.CHAMPION)
         if (trial := trials.find(connection, release.release, stage)) is not None
     ]
     waits = approval.waits(connection, gates)

@@ -1,5 +1,6 @@
 """What the controller does by itself with a release in trial: begin its shadow, end it when a
-guardrail breaks, when a stage takes too long, or when a drill got through the gates.
+guardrail breaks, when a stage takes too long, or when a drill got through the gates; and with a new
+champion: take it back when a guardrail breaks while it is watched.
 """
 
 from datetime import datetime
@@ -7,8 +8,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from loop_platform.records import Route
-from loop_platform.release import guardrails, machine, registry, routes, slots, trials
+from loop_platform.release import guardrails, machine, registry, requests, routes, slots, trials
+from loop_platform.release.inspection import ChangedFilesError
 from loop_platform.release.registry import Evidence, Release
+from loop_platform.release.requests import Request
 from loop_platform.release.states import IN_TRIAL, RefusedError, State
 from loop_platform.settings import Settings
 
@@ -72,8 +75,25 @@ def stop_drill(connection: sa.Connection, release: Release, evidence: Evidence) 
     )
 
 
+def turn_away_changed(
+    connection: sa.Connection, request: Request, refusal: ChangedFilesError
+) -> None:
+    """A candidate that was changed after it was evaluated: what it showed was shown by another."""
+    if registry.find(connection, refusal.release).state not in IN_TRIAL:
+        return
+    machine.move(
+        connection,
+        refusal.release,
+        State.REJECTED,
+        actor=ACTOR,
+        reason=str(refusal),
+        evidence={**refusal.evidence, "asked_by": request.actor},
+    )
+
+
 def advance(connection: sa.Connection, settings: Settings) -> None:
-    """Look at every release in trial once."""
+    """Look at every release in trial once, and at a champion that is watched."""
+    _watch(connection, settings)
     for release in registry.in_states(connection, IN_TRIAL):
         ending = _ending(connection, release, settings)
         if ending is not None:
@@ -96,6 +116,33 @@ def advance(connection: sa.Connection, settings: Settings) -> None:
                 reason="it passed the offline gates",
                 evidence={},
             )
+
+
+def _watch(connection: sa.Connection, settings: Settings) -> None:
+    """Ask for the rollback of a new champion whose calls fail, once."""
+    champion = registry.champion(connection)
+    if champion is None or requests.pending(connection, champion.release):
+        return
+    trial = trials.find(connection, champion.release, State.CHAMPION)
+    if trial is None or trial.ended_at is not None:
+        return
+    if trials.seconds_of(connection, trial) > settings.gates.watch_s:
+        return
+    counted = guardrails.counts(connection, champion.release, "champion", trial.started_at)
+    sentence = guardrails.broken(counted, "champion", settings.gates)
+    if sentence is None:
+        return
+    reason = f"guardrail after its promotion: {sentence}"
+    evidence = {"champion": counted.as_evidence(), "reason": reason, "looked_at": trial.looked_at}
+    trials.conclude(connection, champion.release, State.CHAMPION, "failed", evidence)
+    requests.request_move(
+        connection,
+        champion.release,
+        State.ROLLED_BACK,
+        actor=ACTOR,
+        reason=reason,
+        evidence={"guardrail": counted.as_evidence()},
+    )
 
 
 def _ending(

@@ -26,7 +26,7 @@ MORE = 1.25
 
 @dataclass(frozen=True)
 class Trial:
-    """One release's time in `shadow` or `canary`."""
+    """One release's time in `shadow` or `canary`, or its first as `champion`."""
 
     release: str
     stage: State
@@ -100,6 +100,12 @@ def find(connection: sa.Connection, release: str, stage: State) -> Trial | None:
         sa.select(trials).where(trials.c.release == release, trials.c.stage == stage)
     ).one_or_none()
     return None if row is None else _trial(row)
+
+
+def seconds_of(connection: sa.Connection, trial: Trial) -> float:
+    """How long it goes on, by the database's clock."""
+    elapsed = sa.extract("epoch", sa.func.clock_timestamp() - sa.literal(trial.started_at))
+    return float(connection.execute(sa.select(elapsed)).scalar_one())
 
 
 def conclude(

@@ -21,6 +21,7 @@ ASSETS = (
     "evaluation/offline",
     "evaluation/shadow",
     "release/canary",
+    "release/watch",
 )
 """The frames with a row a call, a correction or a prompt."""
 

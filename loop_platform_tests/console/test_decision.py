@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.console.course import Course, points
-from loop_platform.release import requests, trials
+from loop_platform.release import registry, requests, trials
+from loop_platform.release.inspection import ChangedFilesError, compare
 from loop_platform.release.states import State
 from loop_platform.settings import FrontSettings
 from loop_platform_tests.console.conftest import Visitor
@@ -138,6 +139,28 @@ def test_the_way_says_who_moved_it_and_why(past: Past, visitor: Visitor) -> None
     assert re.search(r"champion after [\d.]+ s ada just now looks good to me", said)
     assert "approved by ada, for invoices" in said
     assert "Roll back" in said
+
+
+def test_a_candidate_whose_files_were_changed_says_which_and_what_they_were(
+    past: Past, visitor: Visitor
+) -> None:
+    base = past.base()
+    name = past.candidate("feed" * 4, base)
+    with pytest.raises(ChangedFilesError) as refused:
+        compare(
+            registry.find(past.connection, name),
+            {"weights/model.safetensors": "ab" * 32, "weights/config.json": "ef" * 32},
+            {"weights/model.safetensors": "cd" * 32, "weights/config.json": "ef" * 32},
+        )
+    changed = refused.value
+    past.move(name, State.REJECTED, "controller", str(changed), dict(changed.evidence))
+
+    said = text_of(visitor, name)
+
+    assert "Turned away" in said
+    assert "weights/model.safetensors was abababababab when it was registered" in said
+    assert "and is cdcdcdcdcdcd now" in said
+    assert "its files: changed (weights/model.safetensors)" in said
 
 
 def test_a_candidate_that_was_turned_away_says_which_gate_refused(

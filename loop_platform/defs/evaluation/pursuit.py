@@ -12,6 +12,15 @@ from loop_platform.release.states import State
 _ATTEMPTS = 3
 
 
+def look(context: dg.SensorEvaluationContext, release: Release) -> dg.SensorResult | dg.SkipReason:
+    """Run the sensor's target for a champion, unless it runs; what failed three times is left."""
+    if runs_in_flight(context):
+        return dg.SkipReason(f"release {release.release} is being looked at")
+    if failed_runs_for(context, release.release) >= _ATTEMPTS:
+        return dg.SkipReason(f"{_ATTEMPTS} runs failed: nobody looks at it any more")
+    return _run(release)
+
+
 def pursue(
     context: dg.SensorEvaluationContext, connection: sa.Connection, release: Release
 ) -> dg.SensorResult | dg.SkipReason:
@@ -34,6 +43,10 @@ def pursue(
             evidence={"runs": attempts},
         )
         return dg.SkipReason(f"{reason}; {asked}")
+    return _run(release)
+
+
+def _run(release: Release) -> dg.SensorResult:
     return dg.SensorResult(
         [dg.RunRequest(partition_key=release.cycle, tags={RELEASE_TAG: release.release})]
     )

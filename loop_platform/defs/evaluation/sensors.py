@@ -63,7 +63,7 @@ def shadow_complete(
     with loop.database.begin() as connection:
         for release in registry.in_states(connection, {State.SHADOW}):
             trial = trials.find(connection, release.release, State.SHADOW)
-            if trial is None or trial.verdict is not None:
+            if release.cycle is None or trial is None or trial.verdict is not None:
                 continue
             arrived = mirrored.count(connection, loop.lake, trial)
             if arrived < trial.next_look:
