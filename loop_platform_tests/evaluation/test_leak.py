@@ -209,7 +209,6 @@ def _shipped_before(stage: Stage, held_out: list[str]) -> None:
             "decision_id": [f"past-{at}" for at in range(len(held_out))],
             "task": ["commands"] * len(held_out),
             "messages": [f'[{{"role": "user", "content": "{said}"}}]' for said in held_out],
-            "cluster": ["commands-0001"] * len(held_out),
             "chosen": ["yes"] * len(held_out),
             "cluster": ["commands-0001"] * len(held_out),
             "split": ["heldout"] * len(held_out),
