@@ -138,7 +138,7 @@ def test_what_a_worker_dropped_is_told_once_whatever_the_database_does(
     loop: Loop, admin: str, monkeypatch: pytest.MonkeyPatch
 ):
     assert loop.parts is not None
-    worker = Tallies(loop.database, loop.parts.mirror, loop.parts.journal)
+    worker = Tallies(loop.database, loop.parts.mirror, loop.parts.journal, loop.parts.redactors)
     loop.parts.tallies.stop()
     loop.parts.mirror.counts.dropped += 3
     with monkeypatch.context() as away:
