@@ -295,7 +295,7 @@ class Redactors:
 
     async def _started(self) -> Process:
         settings = self.settings
-        arguments = (",".join(settings.kinds), str(settings.least_score), str(settings.niceness))
+        arguments = (",".join(settings.kinds), str(settings.least_score), str(int(settings.yields)))
         environment = {name: value for name, value in os.environ.items() if name in _KEPT}
         return await asyncio.create_subprocess_exec(
             str(settings.python.absolute()),

@@ -182,16 +182,21 @@ class _Texts:
         return self._changed
 
     def _look_into(self, value: dict[str, Any], path: Path, free: bool) -> None:
+        self._name_anew(value)
         for key in list(value):
             if not free and (key in _DROPPED or _tokens(value[key])):
                 self._drop(value, key)
                 continue
             self._leaf_or_more(value, key, (*path, key), free or key in _FREE)
-        for key in [key for key in value if not _KEY.fullmatch(key)]:
-            clean = self._mask(key, "")
-            if clean != key:
-                self._changed = True
-                value[clean] = value.pop(key)
+
+    def _name_anew(self, value: dict[str, Any]) -> None:
+        """Fields may be called by a person's name too."""
+        names = {key: key if _KEY.fullmatch(key) else self._mask(key, "") for key in value}
+        if any(key != name for key, name in names.items()):
+            self._changed = True
+            fields = {names[key]: one for key, one in value.items()}
+            value.clear()
+            value.update(fields)
 
     def _drop(self, holder: dict[str, Any], key: str) -> None:
         """What is left of it has the same type; numbers, as a request has them there, stay."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +196,47 @@ def test_what_an_engine_says_of_its_failure_is_redacted(loop: Loop, peer: Script
     call = loop.call(answer)
     assert REDACTED in (call.error or "")
     assert call.response == REDACTED
+    assert_nothing_personal(loop.settings)
+
+
+def test_what_is_kept_for_a_retry_is_what_was_said_and_nobody_else_can_read_it(
+    loop: Loop, peer: ScriptedPeer
+):
+    peer.answer = echo
+    headers = {"idempotency-key": "again"}
+    first = loop.chat(SAID, headers=headers)
+    again = loop.chat(SAID, headers=headers)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.content == first.content
+    assert len(peer.received) == 1
+    loop.call(first)
+    assert list(loop.settings.data_dir.glob("idempotency/*/*")) != []
+    assert_nothing_personal(loop.settings)
+
+
+def test_spans_of_others_are_redacted(loop: Loop):
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "m",
+        "gen_ai.input.messages": json.dumps(
+            [{"role": "user", "parts": [{"type": "text", "content": SAID}]}]
+        ),
+    }
+    now = time.time_ns()
+    span = {
+        "traceId": "0" * 31 + "1",
+        "spanId": "0" * 15 + "1",
+        "name": "chat m",
+        "startTimeUnixNano": str(now - 10**9),
+        "endTimeUnixNano": str(now),
+        "attributes": [
+            {"key": name, "value": {"stringValue": value}} for name, value in attributes.items()
+        ],
+    }
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    assert loop.client.post("/v1/traces", json=body).status_code == 200
+    (call,) = loop.calls()
+    assert REDACTED in bytes(call.request).decode()
     assert_nothing_personal(loop.settings)
 
 
