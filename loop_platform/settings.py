@@ -116,6 +116,18 @@ class RedactionSettings(_Group):
     start_timeout_s: float = pydantic.Field(120.0, gt=0)
     python: Path = Path(".venv-redact/bin/python")
 
+    @property
+    def missing(self) -> str | None:
+        """What is wrong where a tenant asks for redaction and nothing can do it."""
+        python = self.python.absolute()
+        if not self.tenants or python.exists():
+            return None
+        return (
+            f"redaction.tenants names {', '.join(sorted(self.tenants))}, and there is no {python}"
+            " to redact with: `make .venv-redact` builds its environment, redaction.python in"
+            " loop.toml names another"
+        )
+
     @pydantic.field_validator("kinds")
     @classmethod
     def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:

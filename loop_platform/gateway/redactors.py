@@ -109,13 +109,8 @@ class Redactors:
         """
         if not self.settings.tenants:
             return
-        python = self.settings.python.absolute()
-        if not python.exists():
-            raise RedactorsMissingError(
-                f"redaction.tenants names {', '.join(sorted(self.settings.tenants))}, and there is"
-                f" no {python} to redact with: `make .venv-redact` builds its environment,"
-                " redaction.python in loop.toml names another"
-            )
+        if (missing := self.settings.missing) is not None:
+            raise RedactorsMissingError(missing)
         processes = [await self._started() for _ in range(self.settings.workers)]
         try:
             async with asyncio.timeout(self.settings.start_timeout_s):
@@ -124,9 +119,9 @@ class Redactors:
         except (OSError, EOFError, TimeoutError) as error:
             for process in processes:
                 await _end(process)
+            command = f"{self.settings.python.absolute()} {' '.join(_PROGRAM)}"
             raise RedactorsMissingError(
-                f"a redactor ({python} {' '.join(_PROGRAM)}) did not become ready: its own words"
-                " are above"
+                f"a redactor ({command}) did not become ready: its own words are above"
             ) from error
         self._workers = [asyncio.create_task(self._keep_up(process)) for process in processes]
 

@@ -31,7 +31,9 @@ class Span:
 
 class Recognisers:
     def __init__(self, pipeline: Path, least_score: float) -> None:
-        tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())
+        tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(
+            suffix_list_urls=(), cache_dir=None
+        )
         engine = SpacyNlpEngine([{"lang_code": "en", "model_name": str(pipeline)}])
         engine.load()
         for name in _PIPES_UNUSED:
