@@ -98,7 +98,7 @@ class RedactionSettings(_Group):
     """Personal data that is taken out of what is recorded. Callers and engines see what they saw;
     the journal, and all that is made of it, does not."""
 
-    tenants: frozenset[str] = frozenset()
+    tenants: list[str] = []
     """Those that ask for it."""
     kinds: tuple[str, ...] = tuple(kind for kind in KINDS if kind not in LEFT)
     """What is replaced, by its placeholder: `<PERSON>`."""

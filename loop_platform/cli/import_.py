@@ -93,7 +93,10 @@ def _ship(calls: Lines, found: Settings) -> int:
     """Through the gateway's own journal and shipping: telemetry sees them like any other calls."""
     folder, limit = found.data_dir / "import", found.gateway
     journal = Journal(
-        folder, limit.segment_max_age_s, limit.segment_max_bytes, found.redaction.tenants
+        folder,
+        limit.segment_max_age_s,
+        limit.segment_max_bytes,
+        frozenset(found.redaction.tenants),
     )
     taken = asyncio.run(_journalled(calls, journal, found))
     journal.seal(everything=True)

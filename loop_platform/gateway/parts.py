@@ -125,7 +125,7 @@ def parts(settings: Settings) -> Parts:
         settings.data_dir / "journal",
         gateway.segment_max_age_s,
         gateway.segment_max_bytes,
-        settings.redaction.tenants,
+        frozenset(settings.redaction.tenants),
     )
     shipper = Shipper(journal, database, settings.lake)
     journal.when_full = shipper.wake

@@ -84,12 +84,14 @@ class Redactors:
     _queue: asyncio.Queue[_Job] = field(init=False)
     _workers: list[asyncio.Task[None]] = field(default_factory=list)
     _up: int = 0
+    _tenants: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._queue = asyncio.Queue(self.settings.waiting)
+        self._tenants = frozenset(self.settings.tenants)
 
     def covers(self, tenant: str) -> bool:
-        return tenant in self.settings.tenants
+        return tenant in self._tenants
 
     @property
     def alive(self) -> bool:

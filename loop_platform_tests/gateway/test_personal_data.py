@@ -38,7 +38,7 @@ REDACTED = "My name is <PERSON>, my card is <CREDIT_CARD> and you can write to <
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    redaction = RedactionSettings(tenants=frozenset({"acme"}))
+    redaction = RedactionSettings(tenants=["acme"])
     return settings.model_copy(update={"redaction": redaction})
 
 

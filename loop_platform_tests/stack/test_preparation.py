@@ -25,7 +25,7 @@ def test_a_full_disk_is_said_with_what_is_needed(tmp_path: Path) -> None:
 
 
 def test_a_tenant_that_asks_for_redaction_needs_the_redactors_environment(tmp_path: Path) -> None:
-    redaction = RedactionSettings(tenants=frozenset({"acme"}), python=tmp_path / "python")
+    redaction = RedactionSettings(tenants=["acme"], python=tmp_path / "python")
     settings = Settings(data_dir=tmp_path, redaction=redaction)
     check_environments(settings, ["console"])
     with pytest.raises(StackError, match=r"names acme, .*make \.venv-redact"):
