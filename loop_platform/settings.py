@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from loop_platform.personal_data.kinds import KINDS, LEFT
 from loop_platform.statistics.aim import Aim
 
 
@@ -91,6 +92,50 @@ class GatewaySettings(_Group):
         """Whether any tenant has a limit."""
         limits = (self.tenant_limit, *self.limit_by_tenant.values())
         return any(limit != RateLimit() for limit in limits)
+
+
+class RedactionSettings(_Group):
+    """Personal data that is taken out of what is recorded. Callers and engines see what they saw;
+    the journal, and all that is made of it, does not."""
+
+    tenants: list[str] = []
+    """Those that ask for it."""
+    kinds: tuple[str, ...] = tuple(kind for kind in KINDS if kind not in LEFT)
+    """What is replaced, by its placeholder: `<PERSON>`."""
+    least_score: float = pydantic.Field(0.4, ge=0, le=1)
+    """How sure a recogniser has to be. Less finds more, and takes more for what it is not."""
+    workers: int = pydantic.Field(1, ge=1)
+    """Redactors of each gateway worker, of some 400 MB each."""
+    yields: bool = True
+    """They take only the processor time that nobody else wants. Where a machine has none to spare
+    for long, their tenants' calls are refused in the end: then turn it off, or give it a core."""
+    waiting: int = pydantic.Field(256, ge=1)
+    """Requests and answers that wait for a redactor, at most; more are refused with 503."""
+    timeout_s: float = pydantic.Field(30.0, gt=0)
+    """A record is given up after so long, waiting included, and its call refused with 503."""
+    start_timeout_s: float = pydantic.Field(120.0, gt=0)
+    python: Path = Path(".venv-redact/bin/python")
+
+    @property
+    def missing(self) -> str | None:
+        """What is wrong where a tenant asks for redaction and nothing can do it."""
+        python = self.python.absolute()
+        if not self.tenants or python.exists():
+            return None
+        return (
+            f"redaction.tenants names {', '.join(sorted(self.tenants))}, and there is no {python}"
+            " to redact with: `make .venv-redact` builds its environment, redaction.python in"
+            " loop.toml names another"
+        )
+
+    @pydantic.field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown or not kinds:
+            named = ", ".join(unknown) or "nothing"
+            raise ValueError(f"kinds names {named}; there are: {', '.join(KINDS)}")
+        return kinds
 
 
 class ConsoleSettings(_Group):
@@ -376,6 +421,7 @@ class Settings(BaseSettings):
     """A folder with `retention.jsonl` and `safety.jsonl` in place of the packaged suites."""
 
     gateway: GatewaySettings = GatewaySettings()
+    redaction: RedactionSettings = RedactionSettings()
     console: ConsoleSettings = ConsoleSettings()
     dagster: DagsterSettings = DagsterSettings()
     engine: EngineSettings = EngineSettings()

@@ -97,6 +97,7 @@ class Mirror:
             asked=original.asked,
             target=target,
             pair_id=original.call_id,
+            redacted=original.redacted,
         )
         try:
             outcome = await self._outcome(copy)
@@ -107,6 +108,7 @@ class Mirror:
         self.counts.failed += not outcome.complete
         try:
             self._books.close(copy, outcome)
+            await self._books.recorded(copy)
         except JournalError:
             return  # said and counted where it happened
 

@@ -18,7 +18,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from loop_platform.gateway.feedback import FeedbackDesk, contributor_of
+from loop_platform.gateway.feedback import FeedbackDesk
 from loop_platform.gateway.given import RATINGS, LinkWanted, check_link
 from loop_platform.gateway.incoming import body_of, headers_of
 from loop_platform.gateway.parts import Parts
@@ -63,7 +63,7 @@ class RatingPage:
         link = RatingLink(
             call_id=call_id,
             tenant=key.tenant,
-            contributor=contributor_of(key, wanted.user),
+            contributor=self._desk.contributor(key, wanted.user),
             expires_at=expires_at,
             ratings=tuple(sorted(set(wanted.ratings))),
         )
@@ -97,7 +97,7 @@ class RatingPage:
                 received_at=time.time(),
                 rating=rating,
             )
-            self._desk.enter(feedback)
+            self._desk.enter(await self._desk.redacted(feedback))
             await self._desk.settle()
             self._desk.remember(link.tenant, _LINK, link.call_id, feedback.feedback_id)
         except RefusedError as refusal:

@@ -1,5 +1,6 @@
 """What only a worker knows, added to the sums for Prometheus once a second: what became of the
-shadow's copies, how many records it could not write, and how many calls met a rate limit.
+shadow's copies and of what was to be redacted, how many records it could not write, and how many
+calls met a rate limit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from loop_platform.gateway.allowance import Allowances
 from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.mirror import Mirror
+from loop_platform.gateway.redactors import Redactors
 from loop_platform.observer import measures
 from loop_platform.observer.sums import Sums
 from loop_platform.repeating import Repeating
@@ -24,11 +26,17 @@ class Tallies:
     """The hot path counts in plain numbers as it did; this reads them from beside."""
 
     def __init__(
-        self, database: sa.Engine, mirror: Mirror, journal: Journal, allowances: Allowances
+        self,
+        database: sa.Engine,
+        mirror: Mirror,
+        journal: Journal,
+        redactors: Redactors,
+        allowances: Allowances,
     ) -> None:
         self._database = database
         self._mirror = mirror
         self._journal = journal
+        self._redactors = redactors
         self._allowances = allowances
         self._told: Mapping[Tally, int] = {}
         self._turns = Repeating("telling of the tallies", self.tell, _INTERVAL_S)
@@ -60,5 +68,7 @@ class Tallies:
         yield (measures.UNWRITTEN, ()), self._journal.unwritten
         for outcome, count in asdict(self._mirror.counts).items():
             yield (measures.SHADOW, (("outcome", outcome),)), count
+        for outcome, count in asdict(self._redactors.counts).items():
+            yield (measures.REDACTION, (("outcome", outcome),)), count
         for (subject, unit), count in self._allowances.refused.copy().items():
             yield (measures.LIMITED, (("subject", subject), ("unit", unit))), count

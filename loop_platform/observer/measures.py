@@ -61,6 +61,16 @@ SHADOW = Measure(
     "counter",
     ("outcome",),
 )
+REDACTION = Measure(
+    "loop_redaction",
+    "Records, or a call's request and its answer, that personal data was to be taken out of:"
+    " redacted; refused, since no redactor was free; failed in the redactor",
+    "counter",
+    ("outcome",),
+)
+REDACTED = Measure(
+    "loop_redacted", "Pieces of personal data that were replaced", "counter", ("kind",)
+)
 UNWRITTEN = Measure("loop_journal_unwritten", "Records that could not be journalled", "counter", ())
 LIMITED = Measure(
     "loop_gateway_limited",
@@ -78,6 +88,8 @@ MEASURES = (
     ELSEWHERE,
     FEEDBACK,
     SHADOW,
+    REDACTION,
+    REDACTED,
     UNWRITTEN,
     LIMITED,
 )

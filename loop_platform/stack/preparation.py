@@ -41,7 +41,9 @@ def check_data_folder(data_dir: Path, needed_bytes: int = _NEEDED_BYTES) -> None
 
 
 def check_environments(settings: Settings, programs: Collection[str]) -> None:
-    """Raises `StackError` when the engine environment or a packaged model is missing."""
+    """Raises `StackError` when an environment or a packaged model is missing that is needed."""
+    if "gateway" in programs and (missing := settings.redaction.missing) is not None:
+        raise StackError(missing)
     if not set(programs) & set(ENGINES.values()):
         return
     if not settings.engine.python.exists():

@@ -140,7 +140,7 @@ def test_what_a_worker_dropped_is_told_once_whatever_the_database_does(
 ):
     assert loop.parts is not None
     parts = loop.parts
-    worker = Tallies(loop.database, parts.mirror, parts.journal, parts.allowances)
+    worker = Tallies(loop.database, parts.mirror, parts.journal, parts.redactors, parts.allowances)
     loop.parts.tallies.stop()
     loop.parts.mirror.counts.dropped += 3
     with monkeypatch.context() as away:
