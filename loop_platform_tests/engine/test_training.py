@@ -133,6 +133,7 @@ def test_a_row_that_does_not_fit_is_left_out_by_name_and_the_rest_is_learnt(
 ):
     given = job(tmp_path, tiny, max_steps=2)
     corrections, replay = Path(given["corrections"]), Path(given["replay"])
+    # A token a letter; two open the turns, two end them.
     long = {"messages": [{"role": "user", "content": "x" * 300}], "answer": "y"}
     with corrections.open("a") as file:
         file.write(json.dumps(long) + "\n")
@@ -147,7 +148,7 @@ def test_a_row_that_does_not_fit_is_left_out_by_name_and_the_rest_is_learnt(
         {
             "file": "corrections.jsonl",
             "line": 5,
-            "reason": "304 tokens; at most 256 are served",
+            "reason": "305 tokens; at most 256 are served",
         },
         {
             "file": "replay.jsonl",
@@ -155,7 +156,7 @@ def test_a_row_that_does_not_fit_is_left_out_by_name_and_the_rest_is_learnt(
             "reason": "an empty conversation or an empty answer",
         },
     ]
-    assert "refused: corrections.jsonl, line 5: 304 tokens" in done.stdout
+    assert "refused: corrections.jsonl, line 5: 305 tokens" in done.stdout
     assert "refused: replay.jsonl, line 5" in done.stdout
 
 
