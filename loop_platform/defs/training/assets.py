@@ -105,7 +105,8 @@ def _job(
             rows=recipe.replay_rows,
         )
     folder = loop.settings.data_dir / "cycles" / cycle
-    files = inputs.write(folder, corrected, replay.lines(kept))
+    preferred = recipe.preference_weight > 0
+    files = inputs.write(folder, corrected, replay.lines(kept), preferences=preferred)
     return inputs.job(loop.settings, recipe, files, parent, inputs.modes(corrections))
 
 
@@ -167,6 +168,7 @@ def _modes(aimed_at: Sequence[Mapping[str, Any]]) -> str:
     """What the cycle aimed at, as Markdown."""
     head = "| mode | severity | rows | held out |\n| --- | --- | --- | --- |\n"
     return head + "\n".join(
-        f"| {mode['name']} | {mode['severity'] or '–'} | {mode['rows']} | {mode['held_out']} |"
+        f"| {mode['name']} | {'–' if mode['severity'] is None else mode['severity']} |"
+        f" {mode['rows']} | {mode['held_out']} |"
         for mode in aimed_at
     )
