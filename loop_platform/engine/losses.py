@@ -113,18 +113,21 @@ def _make() -> tuple[Any, Any]:
             return of_states * gradient.to(of_states.dtype), None, None, None
 
     class Surprises(torch.autograd.Function):  # type: ignore[misc] # torch is Any here
-        """Surprise at each target, its gradient taken on the way forward too."""
+        """Surprise at each target, its gradient taken on the way forward too, where one is asked
+        for."""
 
         @staticmethod
         def forward(ctx: Any, states: Any, vocabulary: Frozen, targets: Any) -> Any:  # noqa: ANN401
-            gradient = torch.empty_like(states)
+            learning = ctx.needs_input_grad[0]
+            gradient = torch.empty_like(states) if learning else None
             found = torch.empty(len(states), dtype=torch.float32, device=states.device)
             for part in _parts(len(states)):
                 scores, shares, whole = _weighed(vocabulary.forwards(states[part]))
                 at = targets[part, None]
                 found[part] = (whole - scores.gather(1, at))[:, 0]
-                of_scores = shares.scatter_add_(1, at, shares.new_full(at.shape, -1.0))
-                gradient[part] = vocabulary.backwards(of_scores.to(states.dtype))
+                if gradient is not None:
+                    of_scores = shares.scatter_add_(1, at, shares.new_full(at.shape, -1.0))
+                    gradient[part] = vocabulary.backwards(of_scores.to(states.dtype))
             ctx.save_for_backward(gradient)
             return found
 

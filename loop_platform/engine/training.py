@@ -55,6 +55,8 @@ def train(job: Job, say: Say) -> Trained:
         f"{corrections} corrections and {len(rows) - corrections} replayed answers,"
         f" {sum(len(row.ids) for row in rows)} tokens an epoch"
     )
+    if job.recipe.preference_weight > 0:
+        say(f"{0 if pairs is None else len(pairs)} pairs of a chosen and a rejected answer")
     network = Network(_adapted(job))
     say(network.way)
     fresh = job.parent is None
