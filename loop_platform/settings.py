@@ -221,6 +221,11 @@ class Recipe(_Group):
     divergence_weight: float = pydantic.Field(8.0, ge=0)
     """Weight of the KL term to the champion on the replay rows. With 0 they are learnt like
     corrections, and the adapter starts anywhere instead of where the champion has least to say."""
+    preference_weight: float = pydantic.Field(0.0, ge=0)
+    """Weight of the preference for the chosen over the rejected answer (DPO) beside the supervised
+    loss, on corrections that have both; 0 leaves it out. It takes up to three times as long."""
+    preference_beta: float = pydantic.Field(0.1, gt=0)
+    """DPO's β: the higher, the less it takes the model away from the champion."""
     seed: int = 17
 
 

@@ -101,6 +101,12 @@ def _method(record: Fields) -> Iterator[str]:
     recipe = record["recipe"]
     yield "LoRA: Hu et al. 2021, arXiv:2106.09685; peft."
     yield "On the corrections: cross-entropy at the tokens of the answer alone."
+    if record.get("preferences"):
+        yield (
+            f"On {record['preferences']} pairs of a chosen and a rejected answer: direct preference"
+            f" optimisation, weight {recipe['preference_weight']:g}, β"
+            f" {recipe['preference_beta']:g} (Rafailov et al. 2023, arXiv:2305.18290)."
+        )
     if not record["replay"]:
         yield "Nothing was replayed: nothing holds the other tasks where they were."
     elif recipe["divergence_weight"] > 0:

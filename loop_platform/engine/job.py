@@ -18,6 +18,8 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     replay_rows: int
     divergence_weight: float
     seed: int
+    preference_weight: float = 0.0
+    preference_beta: float = 0.1
 
 
 class Mode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +45,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """The champion's adapter, which training goes on from; None starts a new one."""
     corrections: str
     replay: str
+    preferences: str | None = None
+    """Chosen and rejected answers; None where the recipe gives them no weight."""
     adapters: str
     """The folder that the adapter's folder, named by its hash, is put in."""
     weights: str

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,6 +17,7 @@ from loop_platform.engine.lanes import Lanes, lanes
 from loop_platform.engine.losses import Loss, loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.optimiser import Optimiser
+from loop_platform.engine.preference import Pairs
 from loop_platform.engine.record import Progress
 from loop_platform.engine.room import Room
 from loop_platform.engine.rows import Row
@@ -40,9 +41,20 @@ class _Learnt:
 
     loss: Loss
     tokens: int
-    answer_tokens: int
+    over: int
+    """Answer tokens, or pairs, that the loss is the mean of."""
     gradients: Sequence[Any]
     """One a trained weight."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A batch of a step."""
+
+    work: Callable[[int], _Learnt]
+    """Of how much is computed at once."""
+    longest: int
+    """Tokens that cannot be divided."""
 
 
 class Lessons:
@@ -55,13 +67,16 @@ class Lessons:
         recipe: Recipe,
         *,
         fresh: bool,
+        pairs: Pairs | None = None,
         budget_s: float | None = None,
     ) -> None:
-        """`fresh`: the adapter is new, none of the champion's. `budget_s`: seconds for it all."""
+        """`fresh`: the adapter is new, none of the champion's. `pairs`: what is preferred to what,
+        where the recipe gives that a weight. `budget_s`: seconds for it all."""
         self._network = network
         self._rows = rows
         self._recipe = recipe
         self._fresh = fresh
+        self._pairs = pairs
         self._budget = Budget(budget_s)
         self._anchor = Anchor({})
         self._weights: list[Any] = []
@@ -89,9 +104,12 @@ class Lessons:
         progress = Progress(self.steps)
         room = Room(self._recipe.tokens_per_step, "tokens", say)
         aiming = Room(directions.ROWS_AT_ONCE, "rows", say)
-        with lanes(at_most=len({row.replay for row in self._rows})) as side_by_side:
+        kinds = len({row.replay for row in self._rows}) + (self._pairs is not None)
+        with lanes(at_most=kinds) as side_by_side:
             if self._recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
                 self._hold_on(side_by_side, aiming, room, say)
+            if self._pairs is not None:
+                self._weigh(self._pairs, side_by_side, room)
             self._weights = self._network.parameters
             keeper = Keeper(self._weights, progress.steps)
             try:
@@ -124,6 +142,35 @@ class Lessons:
             least=max(len(row.ids) for row in rows if row.replay),
         )
 
+    def _weigh(self, pairs: Pairs, side_by_side: Lanes, room: Room) -> None:
+        """What the champion makes of chosen and rejected answers."""
+        room.run(
+            lambda at_once: pairs.remember(self._network, at_once, side_by_side),
+            "asking the champion what it prefers",
+            least=pairs.longest(range(len(pairs))),
+        )
+
+    def _planned(self) -> Iterator[list[_Task]]:
+        """Without end: what is done in each optimiser step."""
+        recipe, rows, pairs = self._recipe, self._rows, self._pairs
+        tokens = recipe.tokens_per_step
+        planned = batches.steps(rows, tokens, recipe.seed)
+        if pairs is None:
+            for chosen in planned:
+                yield [self._on_rows(batch) for batch in chosen]
+            return
+        # Through the pairs as often as through the rows.
+        share = tokens * pairs.tokens // sum(len(row.ids) for row in rows)
+        for chosen, preferred in zip(planned, pairs.steps(share, recipe.seed), strict=False):
+            yield [*map(self._on_rows, chosen), self._on_pairs(pairs, preferred)]
+
+    def _on_rows(self, batch: list[int]) -> _Task:
+        longest = max(len(self._rows[index].ids) for index in batch)
+        return _Task(partial(self._learn, batch), longest)
+
+    def _on_pairs(self, pairs: Pairs, chosen: list[int]) -> _Task:
+        return _Task(partial(self._prefer, pairs, chosen), pairs.longest(chosen))
+
     def _make_steps(
         self,
         side_by_side: Lanes,
@@ -136,10 +183,9 @@ class Lessons:
     ) -> None:
         recipe, steps = self._recipe, progress.steps
         optimiser = Optimiser(self._weights, recipe.learning_rate, steps)
-        planned = batches.steps(self._rows, recipe.tokens_per_step, recipe.seed)
         said = time.monotonic()
         prepared = said - began
-        for step, chosen in enumerate(islice(planned, steps), 1):
+        for step, tasks in enumerate(islice(self._planned(), steps), 1):
             elapsed = time.monotonic() - began
             step_s = (elapsed - prepared) / max(1, step - 1)
             if self._budget.is_over(elapsed, step_s):
@@ -147,9 +193,10 @@ class Lessons:
                 return
             optimiser.spent = self._budget.spent(elapsed, step_s, steps - step + 1)
             rate = optimiser.learning_rate
-            longest = max(len(self._rows[index].ids) for part in chosen for index in part)
             learnt = room.run(
-                partial(self._together, side_by_side, chosen), f"step {step}", least=longest
+                partial(_together, side_by_side, tasks),
+                f"step {step}",
+                least=max(task.longest for task in tasks),
             )
             losses = [part.loss for part in learnt]
             _check_course(keeper, losses)
@@ -160,27 +207,35 @@ class Lessons:
                 said = time.monotonic()
                 say(_line(progress, step))
 
-    def _together(
-        self, side_by_side: Lanes, chosen: list[list[int]], at_once: int
-    ) -> list[_Learnt]:
-        """The batches of a step, computed in parts of at most `at_once` padded tokens."""
-        return side_by_side.run(partial(self._learn, at_once), chosen)
-
-    def _learn(self, at_once: int, chosen: Sequence[int]) -> _Learnt:
+    def _learn(self, chosen: Sequence[int], at_once: int) -> _Learnt:
         """The gradients of one batch."""
-        parts = batches.parts(self._rows, chosen, at_once)
-        return _whole([self._learn_part(part) for part in parts])
+        return _whole(
+            [self._learn_part(part) for part in batches.parts(self._rows, chosen, at_once)]
+        )
 
     def _learn_part(self, chosen: Sequence[int]) -> _Learnt:
-        import torch
-
         batch = batches.collate(self._rows, chosen)
         found = loss(self._network, batch, self._anchor, self._recipe.divergence_weight)
+        return self._differentiated(found, batch.tokens, over=len(batch.targets))
+
+    def _prefer(self, pairs: Pairs, chosen: Sequence[int], at_once: int) -> _Learnt:
+        """The gradients of the preference for the chosen answers."""
+        return _whole([self._prefer_part(pairs, part) for part in pairs.parts(chosen, at_once)])
+
+    def _prefer_part(self, pairs: Pairs, chosen: Sequence[int]) -> _Learnt:
+        recipe = self._recipe
+        found, tokens = pairs.loss(
+            self._network, chosen, beta=recipe.preference_beta, weight=recipe.preference_weight
+        )
+        return self._differentiated(found, tokens, over=len(chosen))
+
+    def _differentiated(self, found: Loss, tokens: int, over: int) -> _Learnt:
+        import torch
+
         total = float(found.total.detach())
         if not math.isfinite(total):
             raise _HarmError(f"the loss is {total}")
-        gradients = torch.autograd.grad(found.total, self._weights)
-        return _Learnt(found, batch.tokens, len(batch.targets), gradients)
+        return _Learnt(found, tokens, over, torch.autograd.grad(found.total, self._weights))
 
     def _out_of_time(self, step: int) -> str:
         said = f"the budget of {self._budget.seconds:g} s"
@@ -215,12 +270,17 @@ def _check_finite(weights: Sequence[Any]) -> None:
         raise _HarmError("a weight is no number")
 
 
+def _together(side_by_side: Lanes, tasks: Sequence[_Task], at_once: int) -> list[_Learnt]:
+    """The batches of a step, computed in parts of at most `at_once` padded tokens."""
+    return side_by_side.run(lambda task: task.work(at_once), tasks)
+
+
 def _whole(parts: Sequence[_Learnt]) -> _Learnt:
-    """A batch from its parts: a mean over tokens is the mean of the parts' by their tokens."""
+    """A batch from its parts: its mean is that of theirs, each by what it is over."""
     if len(parts) == 1:
         return parts[0]
-    answer_tokens = sum(part.answer_tokens for part in parts)
-    shares = [part.answer_tokens / answer_tokens for part in parts]
+    over = sum(part.over for part in parts)
+    shares = [part.over / over for part in parts]
     gradients = [
         sum(share * gradient.float() for share, gradient in zip(shares, of_weight, strict=True))
         for of_weight in zip(*(part.gradients for part in parts), strict=True)
@@ -230,12 +290,14 @@ def _whole(parts: Sequence[_Learnt]) -> _Learnt:
         known = [figure for figure in figures if figure is not None]
         return sum(map(math.prod, zip(shares, known, strict=True))) if known else None
 
+    found = [part.loss for part in parts]
     of_whole = Loss(
         total=None,
-        surprise=mean([part.loss.surprise for part in parts]),
-        divergence=mean([part.loss.divergence for part in parts]),
+        surprise=mean([each.surprise for each in found]),
+        divergence=mean([each.divergence for each in found]),
+        preference=mean([each.preference for each in found]),
     )
-    return _Learnt(of_whole, sum(part.tokens for part in parts), answer_tokens, gradients)
+    return _Learnt(of_whole, sum(part.tokens for part in parts), over, gradients)
 
 
 def _total(parts: Sequence[Sequence[Any]]) -> list[Any]:

@@ -7,6 +7,7 @@ like corrections.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ class Loss:
     """At the corrections' answers."""
     divergence: float | None
     """From the champion, on its own answers."""
+    preference: float | None = None
+    """Of pairs: loop_platform/engine/preference.py."""
 
 
 def loss(network: Network, batch: Batch, anchor: Anchor, divergence_weight: float) -> Loss:
@@ -41,26 +44,42 @@ def loss(network: Network, batch: Batch, anchor: Anchor, divergence_weight: floa
     return Loss(mean, None if batch.replayed else figure, None)
 
 
+def surprises(states: Any, vocabulary: Frozen, targets: Any) -> Any:  # noqa: ANN401
+    """[tokens]: the surprise at each target, in float32 (nats)."""
+    return _functions()[1].apply(states, vocabulary, targets)
+
+
 def _function() -> Any:  # noqa: ANN401
-    """The autograd function; torch is imported no earlier."""
+    return _functions()[0]
+
+
+def _functions() -> tuple[Any, Any]:
+    """The autograd functions; torch is imported no earlier."""
     global _made
     if _made is None:
         _made = _make()
     return _made
 
 
-_made: Any = None
+_made: tuple[Any, Any] | None = None
 
 
-def _make() -> Any:  # noqa: ANN401
+def _parts(count: int) -> Iterator[slice]:
+    """Of about one size: a product costs what the vocabulary costs to read, however few the
+    tokens."""
+    at_once = math.ceil(count / math.ceil(count / _AT_ONCE))
+    for start in range(0, count, at_once):
+        yield slice(start, start + at_once)
+
+
+def _make() -> tuple[Any, Any]:
     import torch
 
     class OverVocabulary(torch.autograd.Function):  # type: ignore[misc] # torch is Any here
         """Mean surprise at the targets, or mean divergence from the champion.
 
         The gradient is taken on the way forward, a part of the tokens at a time: probabilities
-        over the whole vocabulary are never kept. The parts are of about one size: a product costs
-        what the vocabulary costs to read, however few the tokens.
+        over the whole vocabulary are never kept.
         """
 
         @staticmethod
@@ -73,9 +92,7 @@ def _make() -> Any:  # noqa: ANN401
         ) -> Any:  # noqa: ANN401
             gradient = torch.empty_like(states)
             total = 0.0
-            at_once = math.ceil(len(states) / math.ceil(len(states) / _AT_ONCE))
-            for start in range(0, len(states), at_once):
-                part = slice(start, start + at_once)
+            for part in _parts(len(states)):
                 ours, shares, whole = _weighed(vocabulary.forwards(states[part]))
                 if champion is None:
                     at = targets[part, None]
@@ -95,7 +112,31 @@ def _make() -> Any:  # noqa: ANN401
             (of_states,) = ctx.saved_tensors
             return of_states * gradient.to(of_states.dtype), None, None, None
 
-    return OverVocabulary
+    class Surprises(torch.autograd.Function):  # type: ignore[misc] # torch is Any here
+        """Surprise at each target, its gradient taken on the way forward too, where one is asked
+        for."""
+
+        @staticmethod
+        def forward(ctx: Any, states: Any, vocabulary: Frozen, targets: Any) -> Any:  # noqa: ANN401
+            learning = ctx.needs_input_grad[0]
+            gradient = torch.empty_like(states) if learning else None
+            found = torch.empty(len(states), dtype=torch.float32, device=states.device)
+            for part in _parts(len(states)):
+                scores, shares, whole = _weighed(vocabulary.forwards(states[part]))
+                at = targets[part, None]
+                found[part] = (whole - scores.gather(1, at))[:, 0]
+                if gradient is not None:
+                    of_scores = shares.scatter_add_(1, at, shares.new_full(at.shape, -1.0))
+                    gradient[part] = vocabulary.backwards(of_scores.to(states.dtype))
+            ctx.save_for_backward(gradient)
+            return found
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:  # noqa: ANN401
+            (of_states,) = ctx.saved_tensors
+            return of_states * gradient[:, None].to(of_states.dtype), None, None
+
+    return OverVocabulary, Surprises
 
 
 def _weighed(scores: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401

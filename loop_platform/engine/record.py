@@ -25,6 +25,7 @@ class Point:
     divergence: float | None
     learning_rate: float
     tokens: int
+    preference: float | None = None
 
 
 @dataclass
@@ -46,7 +47,8 @@ class Progress:
         self.tokens += tokens
         surprise = _mean([loss.surprise for loss in losses])
         divergence = _mean([loss.divergence for loss in losses])
-        self.curve.append(Point(step, surprise, divergence, learning_rate, self.tokens))
+        preference = _mean([loss.preference for loss in losses])
+        self.curve.append(Point(step, surprise, divergence, learning_rate, self.tokens, preference))
 
     @property
     def tokens_per_s(self) -> float:
@@ -62,11 +64,11 @@ class Progress:
 def record(
     job: Job,
     data_sha256: str,
-    rows: tuple[int, int],
+    rows: tuple[int, int, int],
     refused: Sequence[RowRefusedError],
     progress: Progress,
 ) -> dict[str, object]:
-    """The record as JSON values; `rows` are corrections and replay, without those refused."""
+    """The record as JSON values; `rows` are corrections, replay and pairs that were trained on."""
     surprise, divergence = progress.tail()
     return {
         "base": job.base_name,
@@ -75,6 +77,7 @@ def record(
         "data_sha256": data_sha256,
         "corrections": rows[0],
         "replay": rows[1],
+        "preferences": rows[2],
         "refused": [error.as_record() for error in refused],
         "modes": msgspec.to_builtins(job.modes),
         "recipe": recipe(job.recipe),

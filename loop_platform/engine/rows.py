@@ -6,6 +6,7 @@ where generation starts.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,7 @@ def sift(
     """
     rows: list[Row] = []
     refused: list[RowRefusedError] = []
-    # Not `splitlines`: JSON may hold characters that end a line for Unicode.
-    for number, line in enumerate(file.read_text().split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in _lines(file):
         try:
             rows.append(Row(*_encoded(file, number, line, tokenizer, max_tokens), replay))
         except NoRowError:
@@ -80,6 +78,42 @@ def sift(
         except RowRefusedError as error:
             refused.append(error)
     return rows, refused
+
+
+def sift_pairs(
+    file: Path,
+    tokenizer: Any,  # noqa: ANN401
+    *,
+    max_tokens: int,
+) -> tuple[list[Row], list[Row], list[RowRefusedError]]:
+    """Chosen rows, rejected rows and what was refused, of a JSON-lines file of
+    `{"messages": […], "answer": …, "rejected": …}`; a pair of which one is refused is no pair.
+
+    Raises:
+        NoRowError: a line is no such object.
+    """
+    chosen: list[Row] = []
+    rejected: list[Row] = []
+    refused: list[RowRefusedError] = []
+    for number, line in _lines(file):
+        try:
+            one = _encoded(file, number, line, tokenizer, max_tokens)
+            other = _encoded(file, number, line, tokenizer, max_tokens, answered="rejected")
+        except NoRowError:
+            raise
+        except RowRefusedError as error:
+            refused.append(error)
+        else:
+            chosen.append(Row(*one, replay=False))
+            rejected.append(Row(*other, replay=False))
+    return chosen, rejected, refused
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line. JSON may hold characters that end a line for `splitlines`."""
+    for number, line in enumerate(file.read_text().split("\n"), 1):
+        if line.strip():
+            yield number, line
 
 
 def content_hash(*files: Path) -> str:
@@ -96,8 +130,10 @@ def _encoded(
     line: str,
     tokenizer: Any,  # noqa: ANN401
     max_tokens: int,
+    *,
+    answered: str = "answer",
 ) -> tuple[tuple[int, ...], int]:
-    messages, answer, ended = _parsed(file, number, line)
+    messages, answer, ended = _parsed(file, number, line, answered)
     _check_words(file, number, answer, tokenizer)
     prompt, whole = _templated(file, number, tokenizer, messages, answer)
     if not whole.startswith(prompt):
@@ -147,14 +183,16 @@ def _check_words(file: Path, number: int, answer: str, tokenizer: Any) -> None: 
         )
 
 
-def _parsed(file: Path, number: int, line: str) -> tuple[list[dict[str, str]], str, bool]:
+def _parsed(
+    file: Path, number: int, line: str, answered: str
+) -> tuple[list[dict[str, str]], str, bool]:
     try:
         row = json.loads(line)
-        messages, answer = row["messages"], row["answer"]
+        messages, answer = row["messages"], row[answered]
         roles = [turn["role"] for turn in messages]
     except (ValueError, KeyError, TypeError) as error:
         raise NoRowError(
-            file, number, f'not {{"messages": […], "answer": …}}: {error!r}'
+            file, number, f'not {{"messages": […], "{answered}": …}}: {error!r}'
         ) from error
     spoken = [_text(turn.get("content")) for turn in messages]
     for place, (role, text) in enumerate(zip(roles, spoken, strict=True), 1):

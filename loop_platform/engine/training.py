@@ -12,7 +12,8 @@ from loop_platform.engine import adapter, card, merge, record, vector_math
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.network import Network
-from loop_platform.engine.rows import Row, RowRefusedError, content_hash, sift
+from loop_platform.engine.preference import Pairs
+from loop_platform.engine.rows import Row, RowRefusedError, content_hash, sift, sift_pairs
 
 _SPACE = 1.2
 """Times the base's weights: merged ones and the adapter, with some to spare."""
@@ -46,7 +47,7 @@ def train(job: Job, say: Say) -> Trained:
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
     _check_disk(job)
-    rows, refused = _data(job)
+    rows, pairs, refused = _data(job)
     for error in refused:
         say(f"refused: {error}")
     corrections = sum(not row.replay for row in rows)
@@ -54,12 +55,15 @@ def train(job: Job, say: Say) -> Trained:
         f"{corrections} corrections and {len(rows) - corrections} replayed answers,"
         f" {sum(len(row.ids) for row in rows)} tokens an epoch"
     )
+    if job.recipe.preference_weight > 0:
+        say(f"{0 if pairs is None else len(pairs)} pairs of a chosen and a rejected answer")
     network = Network(_adapted(job))
     say(network.way)
-    lessons = Lessons(network, rows, job.recipe, fresh=job.parent is None, budget_s=job.budget_s)
+    fresh = job.parent is None
+    lessons = Lessons(network, rows, job.recipe, fresh=fresh, pairs=pairs, budget_s=job.budget_s)
     progress = lessons.run(say)
-    sha256 = content_hash(Path(job.corrections), Path(job.replay))
-    fields = record.record(job, sha256, (corrections, len(rows) - corrections), refused, progress)
+    counts = (corrections, len(rows) - corrections, 0 if pairs is None else len(pairs))
+    fields = record.record(job, content_hash(*_files(job)), counts, refused, progress)
     return _save(network.adapted, job, fields)
 
 
@@ -76,7 +80,12 @@ def _check_disk(job: Job) -> None:
         )
 
 
-def _data(job: Job) -> tuple[list[Row], list[RowRefusedError]]:
+def _files(job: Job) -> list[Path]:
+    given = (job.corrections, job.replay, job.preferences)
+    return [Path(file) for file in given if file is not None]
+
+
+def _data(job: Job) -> tuple[list[Row], Pairs | None, list[RowRefusedError]]:
     """What is trained on, and what cannot be."""
     from transformers import AutoTokenizer
 
@@ -90,7 +99,15 @@ def _data(job: Job) -> tuple[list[Row], list[RowRefusedError]]:
     if not corrected:
         why = f": {len(refused)} were refused, the first as {refused[0]}" if refused else ""
         raise TrainingError(f"{job.corrections} has no row to learn{why}")
-    return corrected + replayed, refused + others
+    refused += others
+    pairs = None
+    if job.preferences is not None and job.recipe.preference_weight > 0:
+        chosen, rejected, others = sift_pairs(
+            Path(job.preferences), tokenizer, max_tokens=job.max_tokens
+        )
+        refused += others
+        pairs = Pairs(chosen, rejected) if chosen else None
+    return corrected + replayed, pairs, refused
 
 
 def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped

@@ -127,6 +127,11 @@ def test_it_says_what_was_aimed_at_what_it_was_made_from_and_what_it_took():
 
 def test_the_method_is_the_recipes():
     assert "2406.05223" in section(card(RECORD), "Method")
+    assert "2305.18290" not in section(card(RECORD), "Method")
+    preferring = RECORD["recipe"] | {"preference_weight": 0.5, "preference_beta": 0.1}
+    assert "2305.18290" in section(
+        card(RECORD | {"preferences": 9, "recipe": preferring}), "Method"
+    )
     plain = card(RECORD | {"replay": 0})
     assert "2406.05223" not in section(plain, "Method")
     assert "nothing holds the other tasks" in section(plain, "Method")

@@ -51,6 +51,24 @@ def test_the_job_names_the_modes_that_the_cycle_trains_on(settings: Settings) ->
     assert decode(json.loads(json.dumps(encode(job)))) == job
 
 
+def test_pairs_are_written_where_the_recipe_wants_them_and_both_answers_are_there(
+    settings: Settings,
+) -> None:
+    rejected = ["no", None, " ", "no", "no", "no", "no", "no"]
+    corrections = _corrections().with_columns(rejected=pl.Series(rejected))
+    corrected = corrections.filter(pl.col("split") == "train")
+    folder = settings.data_dir / "cycles" / "0001"
+
+    files = inputs.write(folder, corrected, [], preferences=True)
+    assert files.preferences is not None
+    [pair] = map(json.loads, files.preferences.read_text().splitlines())
+    assert (pair["answer"], pair["rejected"]) == ("{}", "no")
+    assert pair["messages"] == [{"role": "user", "content": "dim lamp 0"}]
+
+    assert inputs.write(folder, corrected, []).preferences is None
+    assert sorted(file.name for file in folder.iterdir()) == ["corrections.jsonl", "replay.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("minutes", "cost", "seconds"),
     [(None, None, None), (2.0, None, 120.0), (None, 0.1, 1800.0), (2.0, 0.1, 120.0)],

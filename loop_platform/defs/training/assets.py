@@ -105,7 +105,8 @@ def _job(
             rows=recipe.replay_rows,
         )
     folder = loop.settings.data_dir / "cycles" / cycle
-    files = inputs.write(folder, corrected, replay.lines(kept))
+    preferred = recipe.preference_weight > 0
+    files = inputs.write(folder, corrected, replay.lines(kept), preferences=preferred)
     return inputs.job(loop.settings, recipe, files, parent, inputs.modes(corrections))
 
 

@@ -1,7 +1,7 @@
 """The files of a training run, and the job that names them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,44 @@ from loop_platform.settings import ModelSettings, Recipe, Settings
 
 @dataclass(frozen=True)
 class Inputs:
-    """`corrections.jsonl` and `replay.jsonl` of a cycle."""
+    """`corrections.jsonl` and `replay.jsonl` of a cycle, `preferences.jsonl` where asked for."""
 
     corrections: Path
     replay: Path
+    preferences: Path | None = None
 
 
-def write(folder: Path, corrections: pl.DataFrame, replay: Iterable[dict[str, Any]]) -> Inputs:
-    """Write both files, in place of what an earlier run of the cycle wrote."""
+def write(
+    folder: Path,
+    corrections: pl.DataFrame,
+    replay: Iterable[dict[str, Any]],
+    *,
+    preferences: bool = False,
+) -> Inputs:
+    """Write the files, in place of what an earlier run of the cycle wrote.
+
+    `preferences`: the corrections that have both answers, as pairs, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = (
         {"messages": json.loads(messages), "answer": chosen}
         for messages, chosen in corrections.select("messages", "chosen").iter_rows()
     )
+    pairs = folder / "preferences.jsonl"
+    pairs.unlink(missing_ok=True)
     return Inputs(
-        _lines(folder / "corrections.jsonl", rows), _lines(folder / "replay.jsonl", replay)
+        _lines(folder / "corrections.jsonl", rows),
+        _lines(folder / "replay.jsonl", replay),
+        _lines(pairs, _pairs(corrections)) if preferences else None,
     )
+
+
+def _pairs(corrections: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """A contribution has no rejected answer, and one that was never given teaches nothing."""
+    columns = corrections.select("messages", "chosen", "rejected").iter_rows()
+    for messages, chosen, rejected in columns:
+        if (rejected or "").strip():
+            yield {"messages": json.loads(messages), "answer": chosen, "rejected": rejected}
 
 
 def modes(corrections: pl.DataFrame) -> list[dict[str, Any]]:
@@ -66,6 +88,7 @@ def job(
             "parent": None if parent.adapter_path is None else str(parent.adapter_path),
             "corrections": str(inputs.corrections),
             "replay": str(inputs.replay),
+            "preferences": None if inputs.preferences is None else str(inputs.preferences),
             "adapters": str(settings.data_dir / "adapters"),
             "weights": str(settings.data_dir / "weights"),
             "recipe": recipe.model_dump(),
