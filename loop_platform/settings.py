@@ -106,9 +106,10 @@ class RedactionSettings(_Group):
     """How sure a recogniser has to be. Less finds more, and takes more for what it is not."""
     workers: int = pydantic.Field(1, ge=1)
     """Redactors of each gateway worker, of some 400 MB each."""
-    yields: bool = True
-    """They take only the processor time that nobody else wants. Where a machine has none to spare
-    for long, their tenants' calls are refused in the end: then turn it off, or give it a core."""
+    yields: bool = False
+    """They take only the processor time that nobody else wants, not a lower priority's share. Where
+    a machine has none to spare for long, such as while it trains, their tenants' calls are refused
+    in the end: for machines with a core more than the loop needs."""
     waiting: int = pydantic.Field(256, ge=1)
     """Requests and answers that wait for a redactor, at most; more are refused with 503."""
     timeout_s: float = pydantic.Field(30.0, gt=0)

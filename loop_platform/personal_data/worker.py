@@ -69,21 +69,20 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.argv[3] == "1":
-        _yield()
+    _stand_back(idle=sys.argv[3] == "1")
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
     recognisers = Recognisers(pipeline(), float(sys.argv[2]))
     _serve(recognisers, frozenset(sys.argv[1].split(",")), sys.stdin.buffer, answers)
 
 
-def _yield() -> None:
-    """To everything else on the core, at once when it wants to run: a lower priority alone makes
-    other tenants' slowest calls a millisecond slower."""
-    if hasattr(os, "SCHED_IDLE"):
+def _stand_back(*, idle: bool) -> None:
+    """Behind the gateway, which others' calls wait for. Idle is behind a training too, which takes
+    every core for minutes: an outage of the redacting tenants, who have to want it."""
+    if idle and hasattr(os, "SCHED_IDLE"):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     else:
-        os.nice(19)
+        os.nice(19 if idle else 10)
 
 
 def pipeline() -> Path:
