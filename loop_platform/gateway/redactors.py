@@ -126,6 +126,9 @@ class Redactors:
                 f"a redactor ({command}) did not become ready: its own words are above"
             ) from error
         self._workers = [asyncio.create_task(self._keep_up(process)) for process in processes]
+        # Each has begun before anyone asks or stops: a task that is cancelled before its first step
+        # ends no process.
+        await asyncio.sleep(0)
 
     async def stop(self) -> None:
         for worker in self._workers:
