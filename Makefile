@@ -5,6 +5,8 @@ ENGINE ?= $(if $(wildcard /dev/nvidia0),gpu,cpu)
 BIN := .venv/bin
 LISTS := requirements
 INSTALL := $(PYTHON) $(LISTS)/install.py
+# The whole loop takes both cores, and runs by itself; all other tests run two at a time.
+WHOLE := loop_platform_tests/test_the_loop.py
 
 .PHONY: demo test up check lock models clean
 .DEFAULT_GOAL := demo
@@ -13,7 +15,8 @@ demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, onc
 	@$(BIN)/loop demo --cycles $(CYCLES) $(if $(KEEP),--keep)
 
 test: .venv/.ready .venv-engine/.ready .venv-demo/.ready .venv-redact/.ready models
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore $(WHOLE)
+	@$(BIN)/python -m pytest -q $(WHOLE)
 
 up: .venv/.ready .venv-engine/.ready models ## the stack, until Ctrl-C
 	@$(BIN)/loop up
