@@ -3,17 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import pair_verdicts
+from loop_platform.defs.evaluation.judges import people_decided
+from loop_platform.defs.resources import LoopResource
 from loop_platform.judging import decisions
 from loop_platform.judging.calibration import Calibration, calibration, compare, records
 from loop_platform.judging.contest import Ruling
 from loop_platform.judging.judges import TaskJudge, judges
 from loop_platform.lake import Lake
 from loop_platform.release import registry
-from loop_platform.settings import JudgingSettings, TaskJudging
+from loop_platform.settings import JudgingSettings, Settings, TaskJudging
 from loop_platform_tests.curation.accepting import accepted, crowd
 from loop_platform_tests.evaluation.traffic import Traffic
 from loop_platform_tests.judging.endpoint import Endpoint, Shown, better, verdict
@@ -197,3 +200,21 @@ def test_pairs_that_people_judged_count_and_alone_where_there_are_enough(beside:
     assert {(each.contest.one, each.contest.other) for each in found if each.source == "pair"} == {
         ('{"a": 1}', "Well.")
     }
+
+
+def test_the_judges_are_asked_when_people_decided_and_once_a_day(
+    beside: Beside, settings: Settings
+) -> None:
+    def key(judging: JudgingSettings) -> str | None:
+        given = settings.model_copy(update={"judging": judging})
+        context = dg.build_sensor_context(resources={"loop": LoopResource.of(given)})
+        found = people_decided(context)
+        return found.run_key if isinstance(found, dg.RunRequest) else None
+
+    assert key(JudgingSettings()) is None, "no task names a judge"
+    daily = key(beside.settings)
+    accepted(beside.database, *crowd(1))
+    decided = key(beside.settings)
+
+    assert None not in (daily, decided)
+    assert daily != decided == key(beside.settings)

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from loop_platform.defs.evaluation.evidence import Gate, Score, refusals
-from loop_platform.defs.evaluation.shadow_fronts import COMPLETION, COST, FOCUS
+from loop_platform.defs.evaluation.shadow_fronts import (
+    COMPLETION,
+    COST,
+    FOCUS,
+    NOBODY,
+    window,
+)
 from loop_platform.release.trials import Verdict
 from loop_platform.settings import GateSettings
 from loop_platform.statistics.betting import lower
@@ -31,15 +37,16 @@ def judge(
     readings: Mapping[str, Reading],
     focus: Sequence[str],
     gates: GateSettings,
+    judged: Mapping[str, float] = NOBODY,
 ) -> list[Gate]:
-    """The gates, from the pairs and the readings of their fronts."""
+    """The gates, from the pairs and the readings of their fronts; `judged` as in `fronts`."""
     slices = {name: each for name, each in readings.items() if name.startswith(f"{COMPLETION} ")}
     won = {FOCUS: slices.pop(FOCUS)}
     costs = {name: each for name, each in readings.items() if name.split(" of ")[0] == COST}
     corrected = outcomes.filter(pl.col("task").is_in(focus))
     return [
         _gate(WON, won, _score(corrected, "corrected tasks", won[FOCUS])),
-        _gate(SLICES, slices, *_slice_scores(outcomes, slices)),
+        _gate(SLICES, slices, *_slice_scores(outcomes, slices, judged)),
         _gate(COSTS, costs),
         _answers(outcomes, gates),
     ]
@@ -81,13 +88,33 @@ def _answers(outcomes: pl.DataFrame, gates: GateSettings) -> Gate:
     )
 
 
-def _slice_scores(outcomes: pl.DataFrame, slices: Mapping[str, Reading]) -> list[Score | None]:
+def _slice_scores(
+    outcomes: pl.DataFrame, slices: Mapping[str, Reading], judged: Mapping[str, float]
+) -> list[Score | None]:
     scores = []
     for name, reading in slices.items():
         task = name.removeprefix(f"{COMPLETION} ")
         of_task = outcomes.filter(task=task)
-        scores.append(_alike(of_task, task, reading) or _score(of_task, task, reading))
+        found = _alike(of_task, task, reading) or _score(of_task, task, reading)
+        scores += [found, _preferred(of_task, task, reading, judged) if task in judged else None]
     return scores
+
+
+def _preferred(
+    outcomes: pl.DataFrame, task: str, reading: Reading, judged: Mapping[str, float]
+) -> Score | None:
+    """How often each side's answer was found better; none where nobody said anything."""
+    said = window(outcomes.filter(pl.col("champion").is_null()), judged)["told"].drop_nulls()
+    if said.is_empty():
+        return None
+    return Score(
+        task,
+        "found better",
+        champion=Rate.of(int((said < 0).sum()), said.len()),
+        candidate=Rate.of(int((said > 0).sum()), said.len()),
+        verdict=reading.verdict,
+        reading=reading,
+    )
 
 
 def _score(outcomes: pl.DataFrame, task: str, reading: Reading) -> Score | None:
