@@ -26,6 +26,8 @@ from loop_platform.settings import settings
 JUDGES = dg.AssetKey(["evaluation", "judges"])
 IN_USE = "judges_are_in_use"
 
+_GREEN = "#2f6f4f"
+
 
 _DAYS = pl.Schema(
     {
@@ -145,31 +147,34 @@ def by_day(
 
 def picture(frame: pl.DataFrame, least: float) -> dg.MarkdownMetadataValue:
     """Agreement of each judge over the days, with what its lower end has to stay above."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     shown = frame.filter(pl.col("source") != "planted")
     names = shown.select("task", "judge", "source").unique(maintain_order=True).rows()
-    figure = Figure(figsize=(7, 0.6 + 1.9 * max(1, len(names))), layout="constrained")
-    for axes, (task, judge, source) in zip(
-        figure.subplots(max(1, len(names)), 1, squeeze=False).flat, names, strict=False
-    ):
+    rows = max(1, len(names))
+    figure = Figure(figsize=(7, 0.6 + 1.8 * rows), layout="constrained")
+    places = figure.subplots(rows, 1, squeeze=False, sharex=True).flat
+    for axes, (task, judge, source) in zip(places, names, strict=False):
         days = shown.filter(task=task, judge=judge, source=source)
-        axes.fill_between(
-            days["day"], days["low"], days["high"], color="#2f6f4f", alpha=0.3, linewidth=0
-        )
         share = days["agreed"] / days["decisions"]
-        axes.scatter(days["day"], share, s=4 + days["decisions"], color="#2f6f4f", zorder=3)
+        axes.vlines(days["day"], days["low"], days["high"], color=_GREEN, alpha=0.45, lw=4)
+        axes.scatter(days["day"], share, s=4 + 2 * days["decisions"], color=_GREEN, zorder=3)
         axes.axhline(least, color="#b4543a", lw=1, ls="--")
-        axes.set_ylim(0, 1.02)
+        axes.set_ylim(-0.04, 1.04)
         axes.set_title(f"{judge} on {task}, {source}s", fontsize=9)
         axes.tick_params(labelsize=7)
-        axes.xaxis_date()
+        # A day on either side: a single one would be stretched over years.
+        first, last = shown["day"].dt.offset_by("-1d").min(), shown["day"].dt.offset_by("1d").max()
+        axes.set_xlim(first, last)
+        locator = AutoDateLocator(minticks=2, maxticks=8)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     if not names:
         axes = figure.axes[0]
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no judge was compared with people yet", ha="center", va="center")
-    figure.autofmt_xdate()
-    figure.supxlabel("dots: the day's agreement; band: 95 % of all until then", fontsize=8)
+    figure.supxlabel("dots: of the day; bars: 95 % of all until then", fontsize=8)
     return markdown(figure, "agreement of judges with people, by task and day")
 
 
