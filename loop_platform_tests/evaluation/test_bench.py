@@ -14,6 +14,7 @@ from loop_platform.judging.calibration import Calibration, agreement
 from loop_platform.judging.contest import Contest, Ruling
 from loop_platform.judging.judges import TaskJudge
 from loop_platform.settings import FrontSettings, JudgingSettings, TaskJudging
+from loop_platform.statistics.betting import Interval
 from loop_platform_tests.evaluation.validator import is_intent
 
 CHAT = JudgingSettings(tasks={"chat": TaskJudging()}, budget=8)
@@ -73,7 +74,7 @@ def bench(
         of_task = TaskJudge("strict", "chat", judge.identity, judge)  # type: ignore[arg-type]
         share = agreement([True] * 50)
         at = datetime.now(UTC)
-        known["chat"] = Calibration(of_task, share, 0.8, 0, 12, 0, at, refusal)
+        known["chat"] = Calibration(of_task, share, 0.8, Interval(-0.1, 0.1), 0, 12, 0, at, refusal)
     return Bench(CHAT, said or {}, corrected or {}, known)
 
 

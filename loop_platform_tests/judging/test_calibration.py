@@ -11,9 +11,11 @@ from loop_platform.database import pair_verdicts
 from loop_platform.defs.evaluation.judges import people_decided
 from loop_platform.defs.resources import LoopResource
 from loop_platform.judging import decisions
-from loop_platform.judging.calibration import Calibration, calibration, compare, records
+from loop_platform.judging.calibration import Calibration, calibration
+from loop_platform.judging.comparison import compare
 from loop_platform.judging.contest import Ruling
 from loop_platform.judging.judges import TaskJudge, judges
+from loop_platform.judging.records import records
 from loop_platform.lake import Lake
 from loop_platform.release import registry
 from loop_platform.settings import JudgingSettings, Settings, TaskJudging
@@ -200,6 +202,20 @@ def test_pairs_that_people_judged_count_and_alone_where_there_are_enough(beside:
     assert {(each.contest.one, each.contest.other) for each in found if each.source == "pair"} == {
         ('{"a": 1}', "Well.")
     }
+
+
+def test_a_judge_that_likes_what_people_do_not_is_refused(beside: Beside) -> None:
+    """A candidate that has learnt what the judge wants to hear: people find it worse in four of ten
+    pairs, and the judge in none."""
+    judged(beside, ["candidate"] * 36 + ["champion"] * 24)
+    beside.settings = beside.settings.model_copy(update={"least_agreement": 0.3})
+    beside.compare()
+
+    known = beside.known()
+
+    assert known.agreement.low > 0.3
+    assert known.leans.low > 0.15
+    assert "it leans to candidates where people do not, by +" in (known.refusal or "")
 
 
 def test_the_judges_are_asked_when_people_decided_and_once_a_day(

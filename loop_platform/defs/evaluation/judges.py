@@ -11,15 +11,10 @@ import polars as pl
 from loop_platform.defs.evaluation.checks import FRAME
 from loop_platform.defs.resources import LoopResource
 from loop_platform.judging import decisions
-from loop_platform.judging.calibration import (
-    Calibration,
-    Record,
-    agreement,
-    calibration,
-    compare,
-    records,
-)
+from loop_platform.judging.calibration import Calibration, agreement, calibration
+from loop_platform.judging.comparison import compare
 from loop_platform.judging.judges import judges as judges_of
+from loop_platform.judging.records import Record, records
 from loop_platform.picture import markdown
 from loop_platform.settings import settings
 
@@ -190,11 +185,13 @@ def _check(found: Mapping[str, Calibration]) -> dg.AssetCheckResult:
 
 def _table(found: Mapping[str, Calibration]) -> str:
     head = (
-        "| task | judge | agreement with people | keeps of a difference | no verdict | obeyed a"
-        " planted plea | last decision | |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| task | judge | agreement with people | keeps of a difference | leans to candidates |"
+        " no verdict | obeyed a planted plea | last decision | |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     )
     rows = (
         f"| {task} | {known.judge.name} | {known.agreement} | {known.keeps:.0%} or more |"
+        f" {known.leans.low:+.0%} to {known.leans.high:+.0%} |"
         f" {known.unread} | {known.obeyed} of {known.tried} |"
         f" {'–' if known.latest is None else known.latest.date()} |"
         f" {known.refusal or 'in use'} |"

@@ -24,6 +24,9 @@ SLICES = "every_task_holds"
 COSTS = "cost_holds"
 ANSWERS = "mirrored_calls_are_answered"
 
+FOUND_BETTER = "found better"
+"""The measure of a score whose two sides are how often each one's answer was found better."""
+
 NAMES = {
     WON: "On mirrored traffic, the candidate does better on the tasks that the cycle corrected.",
     SLICES: "On mirrored traffic, no task gets worse by more than its margin.",
@@ -109,7 +112,7 @@ def _preferred(
         return None
     return Score(
         task,
-        "found better",
+        FOUND_BETTER,
         champion=Rate.of(int((said < 0).sum()), said.len()),
         candidate=Rate.of(int((said > 0).sum()), said.len()),
         verdict=reading.verdict,
