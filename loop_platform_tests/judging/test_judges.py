@@ -7,7 +7,9 @@ import pytest
 from loop_platform.judging import judges as package
 from loop_platform.judging.contest import Contest, Ruling
 from loop_platform.judging.judges import judges, kinds
-from loop_platform.settings import JudgingSettings, TaskJudging
+from loop_platform.settings import JudgingSettings, Settings, TaskJudging
+from loop_platform.stack.errors import StackError
+from loop_platform.stack.preparation import check_judges
 
 _FILE = '''
 """Prefers the answer with a word in it."""
@@ -38,3 +40,19 @@ def test_a_file_in_the_folder_is_a_kind(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert {"model", "wordy"} <= set(kinds())
     assert found.rule(contests) == [Ruling("other")] * 20
+
+
+@pytest.mark.parametrize(
+    ("judge", "says"),
+    [
+        ({"kind": "oracle"}, "kind 'oracle'; there are: model"),
+        ({"kind": "model", "url": "http://x/v1"}, "model\n  Field required"),
+    ],
+)
+def test_a_judge_that_cannot_be_made_is_found_out_at_the_start(
+    judge: dict[str, str], says: str
+) -> None:
+    judging = JudgingSettings(judges={"j": judge}, tasks={"chat": TaskJudging(judge="j")})
+
+    with pytest.raises(StackError, match=says):
+        check_judges(Settings(judging=judging))
