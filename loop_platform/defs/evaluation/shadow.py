@@ -58,7 +58,7 @@ def shadow(
     focus = sorted(set(corrections["task"]))
     found = fronts(outcomes, focus, trial.fronts)
     known = readings(found)
-    gates = gate.judge(outcomes, known, focus, loop.settings.gates)
+    gates = gate.judge(outcomes, known, focus)
     verdict, reason = gate.verdict(gates, known)
     courses = {
         name: course(each.goal, each.after, len(each.values)) for name, each in found.items()
