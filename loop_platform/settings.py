@@ -289,7 +289,7 @@ class ExportSettings(_Group):
 
 Promotion = Literal["person", "automatic"]
 
-FrontName = Literal["completion", "cost", "satisfaction", "safety", "latency"]
+FrontName = Literal["completion", "reliability", "cost", "satisfaction", "safety", "latency"]
 
 
 class Front(_Group):
@@ -308,6 +308,10 @@ class Fronts(_Group):
     completion: Front = Front()
     """Did the answer do its job, by the task's validator? Each task that is seen in shadow is a
     slice of its own."""
+    reliability: Front = Front(margin=0.02)
+    """In shadow: an answer came, where the champion's did. `max_error_share` ends a trial that
+    fails for sure; to pass, a candidate has to show that it does not. Without any failure 0.02
+    takes some 290 pairs."""
     cost: Front = Front(margin=0.1)
     """In shadow: what a completed task takes in tokens of the answer, (champion - candidate) /
     (champion + candidate) of each pair; 0.1 is 1.22 times as much. A failure costs without end."""
@@ -324,6 +328,7 @@ class TaskFronts(_Group):
     of its own, is measured over this task too, beside all tasks together."""
 
     completion: Front | None = None
+    reliability: Front | None = None
     cost: Front | None = None
     satisfaction: Front | None = None
     safety: Front | None = None
@@ -372,6 +377,7 @@ class GateSettings(_Group):
     canary_budget: int = pydantic.Field(2000, ge=1)
     latency_budget_ms: float = 10_000.0
     max_error_share: float = 0.02
+    """Of calls that may fail. A trial of which it is sure that more do is ended at once."""
     max_cost_ratio: float = 1.2
     promotion: Promotion = "person"
     """Who sends a release on that passed its canary, or of which not everything is known."""

@@ -46,7 +46,7 @@ def test_a_trial_shows_each_front_with_its_goal_its_interval_and_its_course(
     said = text_of(visitor, name)
     drawn = pictures(visitor, name)
 
-    assert len(drawn) == len(shown["fronts"]) == 5
+    assert len(drawn) == len(shown["fronts"]) == 6
     titles = [picture.findtext("title") for picture in drawn]
     for front, found in shown["fronts"].items():
         interval = f"{points(found['low'])} to {points(found['high'])}"

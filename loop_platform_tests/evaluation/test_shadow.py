@@ -34,7 +34,7 @@ from loop_platform_tests.evaluation.cycle import (
     verdicts,
 )
 from loop_platform_tests.evaluation.test_sensors import tick
-from loop_platform_tests.evaluation.traffic import Traffic
+from loop_platform_tests.evaluation.traffic import RELIABLE, Traffic
 from loop_platform_tests.evaluation.validator import intent
 from loop_platform_tests.judging.endpoint import Endpoint, better, listening
 from loop_platform_tests.release.stage import Stage
@@ -105,6 +105,7 @@ def test_a_candidate_that_wins_its_pairs_goes_on_to_the_canary(
     assert {name: front["verdict"] for name, front in trial.evidence["fronts"].items()} == {
         "completion of what was corrected": "won",
         "completion of commands": "won",
+        "reliability": "held",
         "cost": "won",
     }
     assert [score["candidate"]["n"] for score in trial.evidence["scores"]] == [20, 20]
@@ -212,7 +213,8 @@ def test_the_goal_is_not_moved_while_a_trial_runs(
 ):
     mirror(traffic, shadowed, 20, ("{intent}", "{intent}"))
     watched = Front(aim="watch")
-    loose = FrontSettings(focus=watched, everywhere=Fronts(completion=watched, cost=watched))
+    everywhere = Fronts(completion=watched, reliability=watched, cost=watched)
+    loose = FrontSettings(focus=watched, everywhere=everywhere)
     gates = stage.settings.gates.model_copy(update={"fronts": loose, "shadow_budget": 20})
     stage.settings = stage.settings.model_copy(update={"gates": gates})
 
@@ -247,6 +249,7 @@ def test_a_candidate_that_does_not_answer_is_turned_away(
     result = materialise(stage, shadow, instance)
 
     assert not verdicts(result)[shadow_gates.ANSWERS]
+    assert trial_of(stage, name).verdict == "failed"
 
 
 def test_calls_that_the_champion_did_not_answer_are_no_pairs(
@@ -311,7 +314,7 @@ class TestATaskIsOnlyWatched:
         return GateSettings(
             shadow_pairs=20,
             shadow_budget=60,
-            fronts=FrontSettings(tasks={"chat": watched}),
+            fronts=FrontSettings(everywhere=RELIABLE, tasks={"chat": watched}),
             promotion="automatic",
         )
 
@@ -352,7 +355,8 @@ class TestATaskIsOnlyWatched:
 class TestPeoplePromote:
     @pytest.fixture
     def gates(self) -> GateSettings:
-        return GateSettings(shadow_pairs=20, shadow_budget=20, promotion="person")
+        fronts = FrontSettings(everywhere=RELIABLE)
+        return GateSettings(shadow_pairs=20, shadow_budget=20, fronts=fronts, promotion="person")
 
     def test_what_is_not_known_waits_for_a_person(
         self,

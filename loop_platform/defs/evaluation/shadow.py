@@ -68,7 +68,7 @@ def shadow(
     focus = sorted(set(corrections["task"]))
     found = fronts(counting, focus, trial.fronts, judged)
     known = readings(found)
-    gates = gate.judge(counting, known, focus, loop.settings.gates, judged)
+    gates = gate.judge(counting, known, focus, judged)
     verdict, reason = gate.verdict(gates, known)
     remarks = bench.remarks(counting) if verdict == "not known" else []
     open_tasks = undecided(known, judged, focus)

@@ -1,27 +1,29 @@
 """The fronts of a shadow: what the pairs so far say of each.
 
 Completion over the tasks that the cycle corrected, together; completion of every task that was
-seen, each a slice; cost. A task with a validator is told by who succeeded. What no validator tells
-is told by which answer was found better, where the settings say that the task is judged so, as far
-as it is judged (loop_platform/statistics/judged.py). A task with neither: what is looked at is
-whether the candidate says something else than the champion more often than the champion itself does
-when it is asked again. That can turn a candidate away; it cannot speak for it, so such a front is
-lost or not known.
+seen, each a slice; reliability; cost. A task with a validator is told by who succeeded. What no
+validator tells is told by which answer was found better, where the settings say that the task is
+judged so, as far as it is judged (loop_platform/statistics/judged.py). A task with neither: what is
+looked at is whether the candidate says something else than the champion more often than the
+champion itself does when it is asked again. That can turn a candidate away; it cannot speak for it,
+so such a front is lost or not known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import polars as pl
 
-from loop_platform.settings import Front, FrontSettings
+from loop_platform.settings import Front, FrontName, FrontSettings
 from loop_platform.statistics.fronts import Evidence, Goal, Paired, Reading, read
 from loop_platform.statistics.judged import Judged
 from loop_platform.statistics.tally import Tally
 
 FOCUS = "completion of what was corrected"
 COMPLETION = "completion of"
-COST = "cost"
+RELIABILITY: Final = "reliability"
+COST: Final = "cost"
 
 NOBODY: Mapping[str, float] = {}
 """No task is judged pair by pair."""
@@ -68,10 +70,15 @@ def fronts(
         found[f"{COMPLETION} {task}"] = (
             ShadowFront(goal, strays, speaks=False) if strays else _completion(goal, pairs, judged)
         )
-    found[COST] = ShadowFront(_goal(declared.of("cost")), _cost(outcomes))
-    for task in declared.named_by("cost"):
-        of_task = _cost(outcomes.filter(task=task))
-        found[f"{COST} of {task}"] = ShadowFront(_goal(declared.of("cost", task)), of_task)
+    measures: dict[FrontName, Callable[[pl.DataFrame], list[float]]] = {
+        RELIABILITY: _failures,
+        COST: _cost,
+    }
+    for name, measured in measures.items():
+        found[name] = ShadowFront(_goal(declared.of(name)), measured(outcomes))
+        for task in declared.named_by(name):
+            of_task = measured(outcomes.filter(task=task))
+            found[f"{name} of {task}"] = ShadowFront(_goal(declared.of(name, task)), of_task)
     return found
 
 
@@ -139,6 +146,11 @@ def _strays(outcomes: pl.DataFrame) -> list[float]:
 def _difference(pairs: pl.DataFrame, one: str, other: str) -> list[float]:
     values: list[float] = (pairs[one].cast(pl.Float64) - pairs[other].cast(pl.Float64)).to_list()
     return values
+
+
+def _failures(outcomes: pl.DataFrame) -> list[float]:
+    """A pair is of a call that the champion answered: all that can differ is that it failed."""
+    return [-float(failed) for failed in outcomes["failed"]]
 
 
 def _cost(outcomes: pl.DataFrame) -> list[float]:
