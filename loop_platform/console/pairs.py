@@ -111,13 +111,11 @@ def _take(visit: Visit) -> Pair | None:
         if not visit.key.may("admin"):
             outcomes = outcomes.filter(tenant=visit.key.tenant)
         lease_s = console.settings.console.lease_s
+        order = list(in_order(outcomes, tasks, trial.evidence or {}))
+        people.one_at_a_time(connection)
         taken = people.taken(connection, trial.release, person, lease_s)
         held = people.held(connection, trial.release, person)
-        free = [
-            pair
-            for pair in in_order(outcomes, tasks, trial.evidence or {})
-            if pair["pair_id"] not in taken
-        ]
+        free = [pair for pair in order if pair["pair_id"] not in taken]
         free.sort(key=lambda pair: pair["pair_id"] != held)
         return _shown(visit, connection, trial.release, free[0]) if free else None
 

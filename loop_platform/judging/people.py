@@ -19,6 +19,7 @@ Side = Literal["champion", "candidate"]
 Said = Literal["left", "right", "tie", "both bad", "skip"]
 SAID: tuple[Said, ...] = get_args(Said)
 
+_GIVING_LOCK = 7_300_002
 _NOW = sa.func.clock_timestamp()
 _VALUES = {"candidate": 1, "champion": -1, "tie": 0, "both bad": 0}
 
@@ -41,6 +42,11 @@ class PersonsVerdict:
     verdict: str
     """champion, candidate, tie or both bad."""
     decided_at: datetime
+
+
+def one_at_a_time(connection: sa.Connection) -> None:
+    """Waits until no other transaction gives a pair to somebody."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_GIVING_LOCK)))
 
 
 def show(connection: sa.Connection, person: str, release: str, task: str, pair_id: str) -> Side:

@@ -1,5 +1,8 @@
 """People judge pairs, blind."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import polars as pl
 import pytest
 import sqlalchemy as sa
@@ -125,6 +128,18 @@ def test_a_pair_is_with_one_person_at_a_time(database, visitor, pairs):
         yesterday = sa.text("now() - interval '1 day'")
         connection.execute(sa.update(pair_verdicts).values(shown_at=yesterday))
     assert visitor(name="cy").get("/api/pairs/next").json()["pair_id"] == pairs[0]
+
+
+def test_people_who_ask_at_the_same_moment_get_different_pairs(visitor, pairs):
+    start = threading.Barrier(3)
+
+    def ask(client):
+        start.wait()
+        return client.get("/api/pairs/next").json()["pair_id"]
+
+    clients = [visitor(name=name) for name in ("ada", "bob", "cy")]
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(ask, clients)) == pairs
 
 
 def test_what_one_person_skips_is_left_to_others(visitor, pairs):
