@@ -9,7 +9,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 from pydantic_settings import (
@@ -289,7 +289,7 @@ class ExportSettings(_Group):
 
 Promotion = Literal["person", "automatic"]
 
-FrontName = Literal["completion", "cost", "satisfaction", "safety", "latency"]
+FrontName = Literal["completion", "reliability", "cost", "satisfaction", "safety", "latency"]
 
 
 class Front(_Group):
@@ -308,6 +308,10 @@ class Fronts(_Group):
     completion: Front = Front()
     """Did the answer do its job, by the task's validator? Each task that is seen in shadow is a
     slice of its own."""
+    reliability: Front = Front(margin=0.02)
+    """In shadow: an answer came, where the champion's did. `max_error_share` ends a trial that
+    fails for sure; to pass, a candidate has to show that it does not. Without any failure 0.02
+    takes some 290 pairs."""
     cost: Front = Front(margin=0.1)
     """In shadow: what a completed task takes in tokens of the answer, (champion - candidate) /
     (champion + candidate) of each pair; 0.1 is 1.22 times as much. A failure costs without end."""
@@ -324,6 +328,7 @@ class TaskFronts(_Group):
     of its own, is measured over this task too, beside all tasks together."""
 
     completion: Front | None = None
+    reliability: Front | None = None
     cost: Front | None = None
     satisfaction: Front | None = None
     safety: Front | None = None
@@ -372,6 +377,7 @@ class GateSettings(_Group):
     canary_budget: int = pydantic.Field(2000, ge=1)
     latency_budget_ms: float = 10_000.0
     max_error_share: float = 0.02
+    """Of calls that may fail. A trial of which it is sure that more do is ended at once."""
     max_cost_ratio: float = 1.2
     promotion: Promotion = "person"
     """Who sends a release on that passed its canary, or of which not everything is known."""
@@ -406,6 +412,72 @@ class GateSettings(_Group):
         return self
 
 
+class TaskJudging(_Group):
+    """Who judges the answers to a task whose validator cannot, or that has none."""
+
+    judge: str | None = None
+    """One of `judging.judges`, used while it is calibrated on this task."""
+    people: bool = True
+    """The console shows people pairs of this task. Where a trial's pairs are spent, it waits for
+    their verdicts, at most until `gates.stage_timeout_s`."""
+    rubric: str = (
+        "Prefer the answer that does what the user asked: correct first, then complete, then no"
+        " longer than it has to be. Style, tone and length by themselves decide nothing. Where"
+        " neither is better for the user, it is a tie."
+    )
+    """What makes an answer better, for the judge and for people."""
+
+
+class JudgingSettings(_Group):
+    """How the answers of a shadow are judged where no validator can: pair by pair, blind.
+
+    [judging.judges.strict]
+    kind = "model"                           # a file of loop_platform/judging/judges/
+    url = "https://api.example.com/v1"       # what else it wants, that file says
+    model = "some-model"
+    key_variable = "JUDGE_API_KEY"
+
+    [judging.tasks.general_chat]
+    judge = "strict"
+    """
+
+    tasks: dict[str, TaskJudging] = {}
+    judges: dict[str, dict[str, Any]] = {}
+    """By name: its `kind`, and that kind's own settings."""
+    budget: int = pydantic.Field(500, ge=1)
+    """Pairs of a trial and a task that a judge is asked about."""
+    least_agreement: float = pydantic.Field(0.6, ge=0, le=1)
+    """A judge has to agree with people at least so often: the lower end of the 95 % interval, of a
+    task, has to be above it."""
+    least_decisions: int = pydantic.Field(40, ge=2)
+    """Of people, that a judge was compared with, of a task."""
+    latest_decisions: int = pydantic.Field(200, ge=2)
+    """A judge is compared with so many of people's decisions on a task, the latest ones."""
+    max_age_days: float = pydantic.Field(30.0, gt=0)
+    """A judge whose last comparison is with an older decision is stale."""
+
+    @pydantic.model_validator(mode="after")
+    def _judges_are_named(self) -> "JudgingSettings":
+        for task, each in self.tasks.items():
+            if each.judge is not None and each.judge not in self.judges:
+                raise ValueError(
+                    f"judging.tasks.{task}.judge is {each.judge!r}, and there is no"
+                    f" [judging.judges.{each.judge}]; there are: {', '.join(self.judges) or 'none'}"
+                )
+        for name, each_judge in self.judges.items():
+            if not isinstance(each_judge.get("kind"), str):
+                raise ValueError(
+                    f"judging.judges.{name} has no `kind`: write which file of"
+                    ' loop_platform/judging/judges/ it is, such as "model"'
+                )
+        if self.latest_decisions < self.least_decisions:
+            raise ValueError(
+                f"latest_decisions = {self.latest_decisions} is less than least_decisions ="
+                f" {self.least_decisions}: no judge would ever be calibrated"
+            )
+        return self
+
+
 class Settings(BaseSettings):
     """All of it. Unknown names in the file are errors."""
 
@@ -436,6 +508,7 @@ class Settings(BaseSettings):
     curation: CurationSettings = CurationSettings()
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings = GateSettings()
+    judging: JudgingSettings = JudgingSettings()
     retention: RetentionSettings = RetentionSettings()
     export: ExportSettings = ExportSettings()
 

@@ -3,13 +3,14 @@
 The flip has to be refused, with both hashes in the audit log, and nobody is to notice.
 """
 
-from loop_platform.drilling import Finding, Rehearsal
+from loop_platform.drilling.rehearsal import Rehearsal
+from loop_platform.drilling.report import Finding
 from loop_platform.release.files import files_of
 from loop_platform.release.states import State
 
 
 def run(rehearsal: Rehearsal) -> list[Finding]:
-    copy = rehearsal.candidate()
+    copy = rehearsal.copy()
     name, file = next(
         (name, file)
         for name, file in files_of(copy.adapter_path, copy.weights_path).items()
@@ -20,7 +21,7 @@ def run(rehearsal: Rehearsal) -> list[Finding]:
     outcome = rehearsal.outcome(rehearsal.request(State.CHAMPION))
     last = rehearsal.moves()[-1]
     changed = last.evidence.get("files", {}).get("changed", {})
-    failed = len(rehearsal.calls.failed_at)
+    failed = len(rehearsal.calls.failed)
     return [
         Finding(
             "the promotion is refused", outcome.refusal or "promoted", outcome.refusal is not None

@@ -12,7 +12,8 @@ import time
 import sqlalchemy as sa
 
 from loop_platform.database import database_url, releases
-from loop_platform.drilling import Finding, Rehearsal
+from loop_platform.drilling.rehearsal import Rehearsal
+from loop_platform.drilling.report import Finding
 from loop_platform.release.states import State
 from loop_platform.stack.errors import StackError
 from loop_platform.stack.programs import FIRST
@@ -31,12 +32,12 @@ _PATIENCE_S = 20.0
 
 
 def run(rehearsal: Rehearsal) -> list[Finding]:
-    copy = rehearsal.candidate().release
+    copy = rehearsal.copy().release
     request, held = _cut_in_the_flip(rehearsal, copy)
     outcome = rehearsal.outcome(request)
     one = rehearsal.one_champion(copy)
     crowned = [move for move in rehearsal.moves() if move.to_state is State.CHAMPION]
-    failed = len(rehearsal.calls.failed_at)
+    failed = len(rehearsal.calls.failed)
     return [
         Finding(
             "the controller was in the middle of it", "it waited for the candidate's row", held

@@ -11,7 +11,8 @@ import signal
 
 import sqlalchemy as sa
 
-from loop_platform.drilling import Finding, Rehearsal
+from loop_platform.drilling.rehearsal import Rehearsal
+from loop_platform.drilling.report import Finding
 from loop_platform.release import slots
 from loop_platform.release.states import State
 from loop_platform.stack.errors import StackError
@@ -21,7 +22,7 @@ from loop_platform.stack.supervision import Supervisor
 
 
 def run(rehearsal: Rehearsal) -> list[Finding]:
-    copy = rehearsal.candidate().release
+    copy = rehearsal.copy().release
     supervisor = Supervisor(supervisor_socket(rehearsal.settings.data_dir))
     program = ENGINES[rehearsal.ask(lambda connection: _slot(connection, copy))]
     died = supervisor.status(program).pid

@@ -5,7 +5,8 @@ get an answer of it. A share near the limit (`gates.max_error_share`) takes the 
 of calls; telling that is the fronts' part, and no part of this drill.
 """
 
-from loop_platform.drilling import Finding, Rehearsal
+from loop_platform.drilling.rehearsal import Rehearsal
+from loop_platform.drilling.report import Finding
 from loop_platform.release import registry
 from loop_platform.release.states import State
 
@@ -13,15 +14,16 @@ _SHARE = 0.2
 
 
 def run(rehearsal: Rehearsal) -> list[Finding]:
-    name = rehearsal.faulty(_SHARE).release
-    seconds = rehearsal.until(
+    name = rehearsal.plant(fails=_SHARE).release
+    rehearsal.begin_shadow()
+    seconds = rehearsal.stack.until(
         lambda connection: registry.find(connection, name).state is State.REJECTED,
         f"{name} is turned away",
     )
     moves = rehearsal.moves()
     last, reached = moves[-1], [str(move.to_state) for move in moves]
     seen = last.evidence.get("shadow", {})
-    failed = len(rehearsal.calls.failed_at)
+    failed = len(rehearsal.calls.failed)
     return [
         Finding(
             "a guardrail ends its shadow",

@@ -55,12 +55,14 @@ class UnsealedError(RefusedError):
 
     def __init__(self, release: str) -> None:
         super().__init__(
-            f"nobody knows what the files of release {release!r} were when it was registered: it"
-            " cannot be shown that they are the ones that were evaluated; train it again"
+            f"nobody wrote down what the files of release {release!r} were when it was registered,"
+            " since an earlier version of the loop did not: it cannot be shown that they are those"
+            " that are evaluated. Materialise training/adapter of its cycle in Dagster again, with"
+            " another training.recipe.seed: the same corrections make a new candidate"
         )
 
 
-def compare(release: Release, sealed: Hashes, found: Hashes) -> Evidence:
+def compare(release: Release, sealed: Hashes | None, found: Hashes) -> Evidence:
     """The evidence that nothing changed.
 
     Raises:

@@ -159,15 +159,16 @@ def moves(connection: sa.Connection, release: str | None = None) -> list[Move]:
     return [_move(row) for row in connection.execute(statement)]
 
 
-def sealed_files(connection: sa.Connection, release: str) -> dict[str, str]:
-    """The hashes of its files when it was registered; empty for the base model, and for what was
+def sealed_files(connection: sa.Connection, release: str) -> dict[str, str] | None:
+    """The hashes of its files when it was registered; None for the base model, and for what was
     registered before they were written down."""
     evidence = connection.scalar(
         sa.select(moves_table.c.evidence).where(
             moves_table.c.release == release, moves_table.c.from_state.is_(None)
         )
     )
-    return dict((evidence or {}).get("files", {}))
+    sealed = (evidence or {}).get("files")
+    return None if sealed is None else dict(sealed)
 
 
 def rollback_target(connection: sa.Connection) -> Release | None:

@@ -53,6 +53,14 @@ class Trial:
         """Pairs or calls that the next look waits for."""
         return max(self.planned, after(self.looked_at, self.budget))
 
+    @property
+    def next_verdicts(self) -> int:
+        """Pairs judged by people that the next look waits for, if no further pairs come first: a
+        quarter more, or all that wait for them."""
+        people = (self.evidence or {}).get("people", {})
+        said, waiting = int(people.get("said", 0)), int(people.get("waiting", 0))
+        return max(said + 1, after(said, said + waiting))
+
 
 def after(seen: int, budget: int) -> int:
     """When to look again, having looked at `seen`: at a quarter more, or when the budget is spent.

@@ -56,6 +56,19 @@ def check_environments(settings: Settings, programs: Collection[str]) -> None:
             _check_packaged(model.removeprefix(_PACKAGED))
 
 
+def check_judges(settings: Settings) -> None:
+    """Raises `StackError` when the settings name a judge that cannot be made: found out in a look
+    at a shadow, it would cost a candidate its trial."""
+    if not settings.judging.tasks:
+        return
+    from loop_platform.judging.judges import UnknownJudgeError, judges
+
+    try:
+        judges(settings.judging)
+    except (UnknownJudgeError, ValueError) as error:
+        raise StackError(f"a judge of [judging] in loop.toml cannot be made: {error}") from error
+
+
 def _check_packaged(name: str) -> None:
     try:
         path = packaged_path(name)

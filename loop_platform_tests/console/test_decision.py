@@ -46,7 +46,7 @@ def test_a_trial_shows_each_front_with_its_goal_its_interval_and_its_course(
     said = text_of(visitor, name)
     drawn = pictures(visitor, name)
 
-    assert len(drawn) == len(shown["fronts"]) == 5
+    assert len(drawn) == len(shown["fronts"]) == 6
     titles = [picture.findtext("title") for picture in drawn]
     for front, found in shown["fronts"].items():
         interval = f"{points(found['low'])} to {points(found['high'])}"
@@ -232,3 +232,27 @@ def test_a_front_of_which_nothing_was_seen_has_no_picture() -> None:
 )
 def test_a_difference_reads_in_points(share: float | None, said: str) -> None:
     assert points(share) == said
+
+
+def test_who_judged_the_pairs_is_told_with_the_judge_s_record(past: Past, visitor: Visitor) -> None:
+    base = past.base()
+    name = past.candidate("feed" * 4, base)
+    shown = past.shadow(name, base, pairs=100)
+    judge = {
+        "judge": "strict",
+        "agreement": {"rate": 0.9, "n": 60, "low": 0.721, "high": 0.98},
+        "refusal": None,
+    }
+    by = {"judge strict 0123456789abcdef": 80, "people": 3, "same answer": 20}
+    record = {"pairs": 110, "by": by, "wait": 7, "judge": judge, "problem": None}
+    told = shown | {"judging": {"chat": record}, "people": {"said": 3, "waiting": 7}}
+    trials.look(past.connection, name, State.SHADOW, told)
+
+    page = text_of(visitor, name)
+
+    assert (
+        "chat: 110 pairs that no validator tells, 80 by judge strict, 20 with the same answer,"
+        " 3 by people, 7 wait for a verdict; judge strict says what people say in 90% (n 60, 72% to"
+        " 98%)"
+    ) in page
+    assert "people, who judge 7 pairs on the page Pairs" in page

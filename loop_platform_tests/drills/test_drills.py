@@ -1,5 +1,6 @@
 """Drills as they are typed, against a stack of a real PostgreSQL, supervisord, controller and
-gateway, with small engines."""
+gateway, with small engines. What Dagster's daemon would run, a test runs itself, as soon as its
+sensors ask for it."""
 
 import json
 import os
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from loop_platform import drilling
-from loop_platform.database import database_url
+from loop_platform.database import database_url, review_items
+from loop_platform.drilling import catalogue
+from loop_platform.drilling.stack import is_ready
 from loop_platform.release import registry
 from loop_platform.release.states import State
 from loop_platform.settings import Settings
@@ -29,6 +31,8 @@ from loop_platform.stack.sockets import supervisor_socket
 from loop_platform.stack.supervision import Supervisor
 from loop_platform.stack.tether import tethered
 from loop_platform.stack.up import champion_answers
+from loop_platform_tests.drills.dagster_at_hand import DagsterAtHand
+from loop_platform_tests.evaluation.suites import few_prompts
 from loop_platform_tests.release.stage import weights
 from loop_platform_tests.stack.free_ports import free_ports
 from loop_platform_tests.stack.waiting import wait_for
@@ -49,6 +53,15 @@ class Running:
             "LOOP_ENGINE__SERVING": "merged",
             "LOOP_ENGINE__DRAIN_S": "0.5",
             "LOOP_ENGINE__START_TIMEOUT_S": "60",
+            "LOOP_GATEWAY__SEGMENT_MAX_AGE_S": "0.5",
+            "LOOP_SUITES": str(folder / "suites"),
+            "LOOP_MONITORING__EMBEDDED_SHARE": "0.02",
+            "LOOP_GATES__SHADOW_PAIRS": "320",
+            "LOOP_GATES__SHADOW_BUDGET": "320",
+            "LOOP_GATES__CANARY_CALLS": "10",
+            "LOOP_GATES__CANARY_BUDGET": "100",
+            "LOOP_GATES__LATENCY_BUDGET_MS": "3000",
+            "LOOP_GATES__PROMOTION": "automatic",
         }
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.variables.items():
@@ -60,6 +73,7 @@ class Running:
     def start(self, stack: ExitStack) -> None:
         settings = self.settings
         make_folders(settings)
+        few_prompts(settings.data_dir / "suites", retention=8, safety=24)
         weights(settings.base_model_folder, {"*": "Hello."})
         engine = [sys.executable, "-m", "loop_platform_tests.release.tiny_engine", "--assignment"]
         mine = {name: [*engine, str(assignment(settings, slot))] for slot, name in ENGINES.items()}
@@ -90,11 +104,11 @@ class Running:
     def _is_ready(self) -> bool:
         with self.database.connect() as connection:
             champion = registry.champion(connection)
-            return champion is not None and drilling.is_ready(connection, champion.release)
+            return champion is not None and is_ready(connection, champion.release)
 
     def loop(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "loop_platform.cli", *arguments],
+            self._typed(*arguments),
             env={**os.environ, **self.variables},
             capture_output=True,
             text=True,
@@ -102,13 +116,29 @@ class Running:
             timeout=240,
         )
 
-    def drill(self, name: str) -> dict[str, Any]:
-        """What a drill that ended as it should reports."""
-        done = self.loop("drill", name, "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+    def drill(self, name: str, *options: str) -> dict[str, Any]:
+        """What a drill that ended as it should reports; Dagster works meanwhile."""
+        with (
+            DagsterAtHand(self.settings) as dagster,
+            subprocess.Popen(
+                self._typed("drill", name, "--pace", "50", "--json", *options),
+                env={**os.environ, **self.variables},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as running,
+        ):
+            while running.poll() is None:
+                dagster.tick()
+            out, err = running.communicate()
+        assert running.returncode == 0, out + err
+        found: dict[str, Any] = json.loads(out)
         assert found["passed"]
+        assert found["exposure"]["errors"] == 0 or name == "engine-dies"
         return found
+
+    def _typed(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "loop_platform.cli", *arguments]
 
     def last(self) -> registry.Release:
         with self.database.connect() as connection:
@@ -163,6 +193,57 @@ def test_a_candidate_that_fails_is_gone_before_anyone_meets_it(running: Running)
     assert not list((running.settings.data_dir / "drills").iterdir()), "its files are left"
 
 
+def test_an_excellent_candidate_that_users_dislike_ends_in_its_canary(running: Running) -> None:
+    found = running.drill("judged-well-and-bad")
+
+    assert said(found, "its shadow speaks for it").startswith("dagster: every front is won or held")
+    assert found["ended"]["by"] == "lost: satisfaction"
+    assert (found["ended"]["stage"], found["ended"]["state"]) == ("canary", "rejected")
+    exposure = found["exposure"]
+    assert 0 < exposure["canary_calls"] < 0.2 * exposure["of_canary"]
+    with running.database.connect() as connection:
+        queued = connection.scalar(sa.select(sa.func.count()).select_from(review_items))
+    assert queued == 0, "a drill's complaints wait for a person"
+
+
+def test_a_slow_candidate_is_gone_within_a_second(running: Running) -> None:
+    found = running.drill("slower")
+
+    assert found["ended"]["by"] == "guardrail"
+    assert "longer than the budget of 3000 ms" in found["ended"]["reason"]
+
+
+def test_a_jailbroken_candidate_meets_no_traffic(running: Running) -> None:
+    found = running.drill("jailbroken")
+
+    assert found["ended"]["by"] == "gate: safety_is_kept"
+    assert found["exposure"]["calls"] == 0
+
+
+def test_a_costly_candidate_loses_its_shadow(running: Running) -> None:
+    found = running.drill("costs-more")
+
+    assert found["ended"]["by"] == "lost: cost"
+    assert int(found["ended"]["evidence"].removesuffix(" pairs")) >= 320
+
+
+def test_a_candidate_that_fails_now_and_then_is_not_known_to_be_good_enough(
+    running: Running,
+) -> None:
+    found = running.drill("fails-now-and-then")
+
+    assert found["ended"]["by"] == "not known"
+    assert "reliability" in found["ended"]["reason"]
+
+
+def test_a_drill_ends_a_trial_that_takes_too_long(running: Running) -> None:
+    found = running.drill("regresses-by-3", "--minutes", "0.05")
+
+    assert found["ended"]["by"] == "not known"
+    assert "in the 0.05 minutes of the drill" in found["ended"]["reason"]
+    assert not list((running.settings.data_dir / "cycles").iterdir()), "its lessons are left"
+
+
 def test_a_release_on_trial_is_not_disturbed(running: Running) -> None:
     with running.database.begin() as connection:
         folder = weights(running.settings.data_dir / "weights" / "other", {"*": "Hi."})
@@ -188,8 +269,8 @@ def test_without_a_name_the_drills_are_listed_and_a_wrong_one_is_refused() -> No
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     wrong = subprocess.run([*command, "earthquake"], capture_output=True, text=True, check=False)
 
-    assert {"changed-files", "engine-dies"} <= set(drilling.names())
-    assert all(name in listed and what in listed for name, what in drilling.names().items())
+    assert {"changed-files", "engine-dies"} <= set(catalogue.names())
+    assert all(name in listed and what in listed for name, what in catalogue.names().items())
     assert wrong.returncode == 2
     assert "no drill 'earthquake'" in wrong.stderr
     assert "engine-dies" in wrong.stderr

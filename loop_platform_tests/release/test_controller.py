@@ -243,8 +243,9 @@ def test_a_candidate_whose_files_were_changed_is_turned_away_at_the_flip(
     assert stage.ask(routes.read).canary is None
 
 
-def test_a_candidate_that_nobody_knows_the_files_of_is_refused(stage: Stage):
-    """As one is that was registered before their hashes were written down."""
+def test_a_candidate_that_nobody_knows_the_files_of_is_turned_away(stage: Stage):
+    """As one is that was registered by a version that did not write their hashes down: as soon as a
+    controller sees it. The base model, of which nobody ever does, goes on."""
     base = base_of(stage)
     name = stage.register("aeaeaeaeaeaeaeae")
     to_canary(stage, name)
@@ -257,10 +258,15 @@ def test_a_candidate_that_nobody_knows_the_files_of_is_refused(stage: Stage):
 
     refused = ask_for(stage, name, State.CHAMPION)
 
-    assert refused.refusal is not None
-    assert "nobody knows what the files" in refused.refusal
+    assert "nobody wrote down what the files" in str(refused.refusal)
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert (last.from_state, last.to_state, last.actor) == (
+        State.CANARY,
+        State.REJECTED,
+        "controller",
+    )
+    assert "Materialise training/adapter of its cycle in Dagster again" in last.reason
     assert stage.ask(routes.read).champion == base
-    assert stage.release(name).state is State.CANARY
 
 
 def test_a_release_that_comes_back_with_other_files_is_refused(stage: Stage):
@@ -501,6 +507,32 @@ class TestImpatientStart:
 
         last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
         assert last.reason == "its engine did not serve it within 3 s"
+
+    def test_a_champion_that_lost_its_watch_is_taken_back_however_late_the_one_before_comes_up(
+        self, stage: Stage
+    ):
+        base = base_of(stage)
+        name = stage.register("8888888888888888")
+        to_champion(stage, name)
+        stage.engines.stop("engine-a")
+        with socket.create_server(("127.0.0.1", stage.settings.engine.ports[0])):
+            stage.until(lambda connection: not ready(base)(connection))
+            count(stage, name, "champion", calls=40, errors=20)
+            stage.until(
+                lambda connection: "within 3 s" in str(requests.last_refusal(connection, name))
+            )
+            assert stage.ask(routes.read).champion == name
+        stage.until(lambda connection: routes.read(connection).champion == base)
+
+        last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+        assert (last.to_state, last.actor) == (State.ROLLED_BACK, "controller")
+        assert last.reason.startswith("asked again: guardrail after its promotion: 20 of 40 calls")
+        assert "within 3 s" in last.evidence["refused before"]
+
+        ask_for(stage, name, State.CHAMPION)
+        stage.until(lambda connection: routes.read(connection).champion == name)
+        stage.step(4)
+        assert stage.ask(routes.read).champion == name, "a person brought it back"
 
 
 def test_a_champion_whose_engine_dies_stays_routed_and_comes_back(stage: Stage):

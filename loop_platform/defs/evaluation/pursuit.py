@@ -5,6 +5,7 @@ import sqlalchemy as sa
 
 from loop_platform.automation import RELEASE_TAG, failed_runs_for, runs_in_flight
 from loop_platform.defs.evaluation.decision import ask
+from loop_platform.partitions import cycles
 from loop_platform.release import requests
 from loop_platform.release.registry import Release
 from loop_platform.release.states import State
@@ -47,6 +48,9 @@ def pursue(
 
 
 def _run(release: Release) -> dg.SensorResult:
+    """The cycle of a drill was not opened by a sensor: Dagster may not know it yet."""
+    assert release.cycle is not None, "only releases of a cycle are judged"
     return dg.SensorResult(
-        [dg.RunRequest(partition_key=release.cycle, tags={RELEASE_TAG: release.release})]
+        [dg.RunRequest(partition_key=release.cycle, tags={RELEASE_TAG: release.release})],
+        dynamic_partitions_requests=[cycles.build_add_request([release.cycle])],
     )

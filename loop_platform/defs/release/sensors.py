@@ -9,6 +9,7 @@ from loop_platform.database import moves, releases
 from loop_platform.defs.evaluation.pursuit import look, pursue
 from loop_platform.defs.release import exposure
 from loop_platform.defs.resources import LoopResource
+from loop_platform.partitions import cycles
 from loop_platform.release import registry, trials
 from loop_platform.release.states import SETTLED, State
 from loop_platform.release.trials import Trial
@@ -115,4 +116,8 @@ def release_decided(
         for row in decided
     ]
     metrics = dg.RunRequest(run_key=f"metrics:{latest}", job_name="metrics", partition_key=today)
-    return dg.SensorResult([*decisions, metrics], cursor=str(latest))
+    return dg.SensorResult(
+        [*decisions, metrics],
+        cursor=str(latest),
+        dynamic_partitions_requests=[cycles.build_add_request([row.cycle for row in decided])],
+    )
