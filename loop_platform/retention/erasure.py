@@ -69,6 +69,7 @@ def erase(database: sa.Engine, lake: Lake, data_dir: Path, subject: Subject) -> 
         erased.learners = learners(
             connection,
             trained | lines.get("corrections.jsonl", {}).keys(),
+            lines.get("thumbs.jsonl", {}).keys(),
             lines.get("replay.jsonl", {}).keys(),
         )
         erased.removed = _telemetry(connection, lake, subject, traces)

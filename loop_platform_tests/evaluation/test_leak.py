@@ -45,10 +45,11 @@ def studied(
     """A training that read these, with its true record."""
     frame = pl.DataFrame(
         {
+            "decision_id": questions,
             "messages": [f'[{{"role": "user", "content": "{said}"}}]' for said in questions],
             "chosen": ["yes"] * len(questions),
         },
-        schema={"messages": pl.String, "chosen": pl.String},
+        schema=dict.fromkeys(("decision_id", "messages", "chosen"), pl.String),
     )
     replay = [{"messages": [{"role": "user", "content": said}], "answer": "a"} for said in replayed]
     inputs.write(folder / "cycles" / cycle, frame, replay)
