@@ -148,6 +148,9 @@ class ConsoleSettings(_Group):
 
 
 class DagsterSettings(_Group):
+    host: str = "127.0.0.1"
+    """Its UI asks for no key, and whoever reaches it can start runs: let others come over SSH, or
+    through a proxy that asks who they are."""
     port: int = 8702
     sensor_interval_s: int = pydantic.Field(15, ge=1)
     telemetry_in_training_s: float = pydantic.Field(60.0, ge=0)
@@ -159,6 +162,9 @@ class EngineSettings(_Group):
     """How language models are run."""
 
     python: Path = Path(".venv-engine/bin/python")
+    host: str = "127.0.0.1"
+    """Engines ask for no key, and load adapters from files for whoever reaches them. Another
+    address is for gateways on other machines, in a network that holds nobody else."""
     ports: tuple[int, int] = (8711, 8712)
     """One port an engine slot; `adapter` serving uses the first alone."""
     serving: Literal["auto", "merged", "adapter"] = "auto"
@@ -503,6 +509,8 @@ class Settings(BaseSettings):
     lake_url: str | None = None
     """Any fsspec URL (`s3://bucket/loop`); `<data_dir>/lake` by default."""
     host: str = "127.0.0.1"
+    """Of the gateway and the console, which ask for keys. What asks for none has an address of its
+    own (`dagster.host`, `engine.host`)."""
     first_hour: str = "2026-01-01-00:00"
     """Start of the hourly partitions, in UTC."""
     validators: dict[str, str] = {}
@@ -554,7 +562,7 @@ class Settings(BaseSettings):
 
     @property
     def dagster_url(self) -> str:
-        return f"http://{self.host}:{self.dagster.port}"
+        return f"http://{self.dagster.host}:{self.dagster.port}"
 
     @classmethod
     def settings_customise_sources(

@@ -47,6 +47,8 @@ class Completions:
             exchange.received.append(error.body)
             fault = error.status != 404
             await self._abandon(exchange, Outcome(error.status, False, error.detail, fault=fault))
+            with contextlib.suppress(JournalError):  # the caller is told of a failure anyway
+                await self._parts.books.settle()
             raise _with_headers(_refusal(error), exchange) from error
         except JournalError as error:
             if self._parts.redactors.covers(exchange.key.tenant):
