@@ -81,7 +81,7 @@ def test_the_last_state_is_measured_and_others_as_often_as_a_twentieth_of_the_ti
         return [step for step in range(1, 101) if selection.due(step)]
 
     assert steps(10**6) == [17, 34, 50, 67, 84, 100]
-    assert steps(44 * 50) == [25, 50, 75, 100]
+    assert steps(44 * 50) == [20, 40, 60, 80, 100]
     assert steps(44) == [50, 100]
     assert not Selection(Probe([]), 0.1, steps=100, tokens=10**6).due(100)
 
