@@ -40,7 +40,7 @@ EXPECTED = {
 
 
 def _specs() -> list[dg.AssetSpec]:
-    return list(defs().resolve_all_asset_specs())
+    return sorted(defs().resolve_all_asset_specs(), key=lambda spec: spec.key)
 
 
 @pytest.mark.parametrize("spec", _specs(), ids=lambda spec: spec.key.to_user_string())
