@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import sqlalchemy as sa
 
 from loop_platform.database import api_keys
+from loop_platform.remembered import Remembered
 from loop_platform.repeating import Repeating
 
 Role = Literal["caller", "contributor", "reviewer", "admin"]
@@ -170,30 +171,44 @@ _FINGERPRINT = sa.select(
 )
 
 
+Keys = dict[str, tuple[bytes, Key]]
+"""Hash and meaning of each, by its id."""
+
+
 class KeyRing:
     """The keys in use, in memory, read again every `interval_s` seconds.
 
-    While the database is away the last keys known go on working.
+    While the database is away the last keys known go on working; where they are remembered, those
+    of the process before too. A key that was revoked when no process read the keys works then until
+    the database is back.
     """
 
-    def __init__(self, database: sa.Engine, interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        database: sa.Engine,
+        interval_s: float = 1.0,
+        remembered: Remembered[Keys] | None = None,
+    ) -> None:
         self._database = database.execution_options(isolation_level="AUTOCOMMIT")
-        self._keys: dict[str, tuple[bytes, Key]] = {}
+        self._keys: Keys = {}
+        self._known = False
         self._seen: tuple[object, ...] | None = None
+        self._remembered = remembered
         self._turns = 0
         self._reading = Repeating("reading of API keys", self.refresh, interval_s)
 
     @property
     def loaded(self) -> bool:
-        """Whether the keys were ever read."""
-        return self._seen is not None
+        """Whether the keys were ever read, or are remembered."""
+        return self._known
 
     @property
     def alive(self) -> bool:
         return self._reading.alive
 
     def start(self) -> None:
-        self._reading.attempt()
+        if not self._reading.attempt():
+            self._recall()
         self._reading.start()
 
     def stop(self) -> None:
@@ -227,10 +242,18 @@ class KeyRing:
             if seen != self._seen:
                 self._keys = _read(connection)
                 self._seen = seen
+        self._known = True
         self._turns += 1
+        if self._remembered is not None:
+            self._remembered.keep(self._keys)
+
+    def _recall(self) -> None:
+        keys = None if self._known or self._remembered is None else self._remembered.recall()
+        if keys is not None:
+            self._keys, self._known = keys, True
 
 
-def _read(connection: sa.Connection) -> dict[str, tuple[bytes, Key]]:
+def _read(connection: sa.Connection) -> Keys:
     rows = connection.execute(sa.select(api_keys).where(_in_use))
     return {row.key_id: (bytes(row.key_hash), _key(row)) for row in rows}
 

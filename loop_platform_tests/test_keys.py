@@ -3,12 +3,24 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import api_keys
-from loop_platform.keys import ROLES, Key, KeyRing, create_key, limit, list_keys, revoke, rotate
+from loop_platform.keys import (
+    ROLES,
+    Key,
+    KeyRing,
+    Keys,
+    create_key,
+    limit,
+    list_keys,
+    revoke,
+    rotate,
+)
+from loop_platform.remembered import Remembered
 
 
 @pytest.fixture
@@ -94,6 +106,25 @@ def test_keys_go_on_working_while_the_database_is_away(database: sa.Engine):
     unreachable.stop()
     assert ring.loaded
     assert ring.find(text) is not None
+
+
+def test_keys_are_remembered_without_their_text(database: sa.Engine, tmp_path: Path):
+    file = tmp_path / "gateway" / "keys.json"
+    text = made(database)
+    away = sa.create_engine("postgresql+psycopg2://nobody@/none?host=/nowhere")
+    KeyRing(database, remembered=Remembered(file, Keys)).refresh()
+    assert text.rpartition("_")[2] not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+
+    def started() -> KeyRing:
+        ring = KeyRing(away, remembered=Remembered(file, Keys))
+        ring.start()
+        ring.stop()
+        return ring
+
+    assert found(started(), text) is not None
+    file.write_text("half of")
+    assert not started().loaded
 
 
 def test_a_role_may_what_the_roles_before_it_may():

@@ -16,12 +16,13 @@ from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.rating_links import LinkSigner
 from loop_platform.gateway.redactors import Redactors
-from loop_platform.gateway.routing import RouteTable
+from loop_platform.gateway.routing import RouteTable, Target
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.gateway.tallies import Tallies
 from loop_platform.gateway.upstream import Upstream
 from loop_platform.identity import CallIdentity, identity_secret
-from loop_platform.keys import KeyRing
+from loop_platform.keys import KeyRing, Keys
+from loop_platform.remembered import Remembered
 from loop_platform.settings import Settings
 
 _CONNECTION = {
@@ -134,7 +135,8 @@ def parts(settings: Settings) -> Parts:
     identity = CallIdentity(secret)
     redactors = Redactors(settings.redaction, secret)
     books = Books(journal, counters, redactors, gateway)
-    routes = RouteTable(database)
+    remembered = settings.data_dir / "gateway"
+    routes = RouteTable(database, Remembered(remembered / "champion.json", Target))
     upstream = Upstream(gateway.upstream_timeout_s, gateway.max_answer_bytes)
     mirror = Mirror(routes, upstream, books, identity)
     allowances = Allowances(database, gateway)
@@ -142,7 +144,7 @@ def parts(settings: Settings) -> Parts:
         settings=settings,
         database=database,
         identity=identity,
-        keys=KeyRing(database),
+        keys=KeyRing(database, remembered=Remembered(remembered / "keys.json", Keys)),
         allowances=allowances,
         routes=routes,
         upstream=upstream,

@@ -2,7 +2,8 @@
 
 One row of the database says so. A thread reads it four times a second; canary and shadow hold only
 while their lease, measured on this process's own clock, has time left. A dead controller, database
-or reader can therefore only send traffic back to the champion.
+or reader can therefore only send traffic back to the champion. A worker that starts while the
+database is away begins with the champion that is remembered.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from loop_platform.database import routes
 from loop_platform.records import Route
+from loop_platform.remembered import Remembered
 from loop_platform.repeating import Repeating
 
 _INTERVAL_S = 0.25
@@ -80,8 +82,10 @@ class Routes:
 class RouteTable:
     """The routes, as last read."""
 
-    def __init__(self, database: sa.Engine) -> None:
+    def __init__(self, database: sa.Engine, champion: Remembered[Target]) -> None:
+        """`champion`: where it is remembered."""
         self._database = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._champion = champion
         self._reading = Repeating("reading of the routes", self.refresh, _INTERVAL_S)
         self.current = Routes()
 
@@ -90,7 +94,8 @@ class RouteTable:
         return self._reading.alive
 
     def start(self) -> None:
-        self._reading.attempt()
+        if not self._reading.attempt() and self.current.champion is None:
+            self.current = Routes(self._champion.recall())
         self._reading.start()
 
     def stop(self) -> None:
@@ -102,6 +107,8 @@ class RouteTable:
         with self._database.connect() as connection:
             row = connection.execute(_QUERY).mappings().one_or_none()
         self.current = Routes() if row is None else _routes(row, now)
+        if self.current.champion is not None:
+            self._champion.keep(self.current.champion)
 
 
 _QUERY = sa.select(

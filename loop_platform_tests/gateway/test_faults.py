@@ -167,6 +167,32 @@ def test_calls_go_on_while_the_database_is_away(open_folder: Path, champion: Eng
         database.dispose()
 
 
+def test_a_gateway_that_starts_without_its_database_knows_what_the_last_one_knew(
+    settings: Settings, database: sa.Engine, champion: EnginePeer
+):
+    """The keys and the champion; a canary's lease nobody can tell."""
+    loop = Loop(settings, database)
+    loop.key()
+    loop.route(
+        champion="r-1",
+        champion_url=champion.url,
+        canary="r-2",
+        canary_url=champion.url,
+        canary_model="r-1",
+        canary_share=1.0,
+        lease_until=in_the_future(60),
+    )
+    with loop.gateway():
+        assert loop.chat().headers["x-loop-release"] == "r-2"
+    nowhere = {"database_url": "postgresql+psycopg2://nobody@/none?host=/nowhere"}
+    loop.settings = settings.model_copy(update=nowhere)
+    with loop.gateway():
+        assert loop.client.get("/readyz").status_code == 200
+        assert loop.chat().headers["x-loop-release"] == "r-1"
+        loop.client.headers["authorization"] += "x"
+        assert loop.chat().status_code == 401
+
+
 def _counted(database: sa.Engine) -> int:
     with database.connect() as connection:
         return int(connection.scalar(sa.select(sa.func.sum(route_counters.c.calls))) or 0)
