@@ -61,6 +61,11 @@ class Rehearsal:
             self.ask(lambda connection: keys.revoke(connection, key_id))
 
     @property
+    def minutes(self) -> float:
+        """What the drill may take."""
+        return self._budget.minutes
+
+    @property
     def calls(self) -> Calls:
         """What callers got so far."""
         return self.callers.calls

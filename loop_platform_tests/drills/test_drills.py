@@ -183,6 +183,17 @@ def test_a_database_that_goes_away_in_the_flip_loses_nothing(running: Running) -
     assert running.last().state is State.ROLLED_BACK
 
 
+def test_a_controller_that_is_killed_in_mid_promotion_makes_each_move_once(
+    running: Running,
+) -> None:
+    found = running.drill("controller-dies", "--minutes", "0.05")
+
+    kills = int(said(found, "every move is made after all").split()[0])
+    assert kills >= 2
+    assert said(found, "and made once") == f"{kills} lines in the audit log"
+    assert running.last().state is State.ROLLED_BACK
+
+
 def test_a_candidate_that_fails_is_gone_before_anyone_meets_it(running: Running) -> None:
     found = running.drill("failing-candidate")
 
