@@ -6,6 +6,7 @@ last such move had ended. Its supervisor starts it again, and the move has to be
 once. No caller is to notice.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -45,24 +46,27 @@ class _Kills:
 
     def kill(self, state: State) -> None:
         """Ask for a move, kill the controller at some moment of it, and wait until it is made."""
-        pid = self._pid()
         began = time.monotonic()
         request = self.rehearsal.request(state)
         time.sleep(self.chance.uniform(0, self.took_s.get(state, _FIRST_TOOK_S)))
-        os.kill(pid, signal.SIGKILL)
+        self._kill()
         outcome = self.rehearsal.outcome(request)
         self.took_s[state] = min(time.monotonic() - began, _PATIENCE_S)
         self.asked[state] += 1
         if outcome.refusal is not None:
             self.refused.append(f"{state}: {outcome.refusal}")
 
-    def _pid(self) -> int:
+    def _kill(self) -> None:
+        """The controller that runs now, or the next one where none does."""
         deadline = time.monotonic() + _PATIENCE_S
-        while (pid := self.supervisor.status(_CONTROLLER).pid) is None:
-            if time.monotonic() > deadline:
-                raise StackError(f"the controller is not started again within {_PATIENCE_S:g} s")
+        while time.monotonic() < deadline:
+            pid = self.supervisor.status(_CONTROLLER).pid
+            with contextlib.suppress(ProcessLookupError):  # it was gone already
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+                    return
             time.sleep(0.1)
-        return pid
+        raise StackError(f"the controller is not started again within {_PATIENCE_S:g} s")
 
 
 def run(rehearsal: Rehearsal) -> list[Finding]:
