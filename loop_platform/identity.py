@@ -37,9 +37,12 @@ def hour_of(identifier: str) -> str:
     Raises:
         ValueError: `identifier` is no UUIDv7.
     """
-    return datetime.fromtimestamp(milliseconds_of(identifier) / 1000, UTC).strftime(
-        "%Y-%m-%d-%H:00"
-    )
+    return hour_at(milliseconds_of(identifier))
+
+
+def hour_at(milliseconds: int) -> str:
+    """The same key, of a time since the epoch."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d-%H:00")
 
 
 def milliseconds_of(identifier: str) -> int:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 
 import uvicorn
@@ -12,10 +13,15 @@ from loop_platform import logs
 from loop_platform.gateway.app import create_app
 from loop_platform.settings import settings
 
+_GIVE_WAY_S = 0.0005
+"""How long a thread beside the event loop may run Python while calls wait: a tenth of the
+interpreter's own figure. The journal's shipper and the readers of the database are such threads."""
+
 
 def worker() -> ASGIApp:
     """The application, in each worker process."""
     logs.configure(settings().export)
+    sys.setswitchinterval(_GIVE_WAY_S)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

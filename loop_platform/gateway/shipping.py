@@ -2,11 +2,15 @@
 
 First the upload, then the manifest in one transaction, then the local file goes: a break between
 any two is made good by doing it again, since a segment's name and content never change.
+
+A thread of a worker that serves does all this, and whenever it runs Python the callers wait: it
+does little a line, and never much in one step.
 """
 
 import contextlib
 import fcntl
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,10 +24,11 @@ from sqlalchemy.dialects.postgresql import insert
 from loop_platform.database import segment_hours, segments
 from loop_platform.gateway.journal import Journal, seal_abandoned, sealed_segments, segment_id_of
 from loop_platform.gateway.segment import sync_folder
-from loop_platform.identity import hour_of, milliseconds_of
+from loop_platform.identity import hour_at, hour_of, milliseconds_of
 from loop_platform.repeating import Repeating
 
 _INTERVAL_S = 0.5
+_HOUR_MS = 3_600_000
 
 
 class _Call(msgspec.Struct, tag_field="record", tag="call"):
@@ -93,7 +98,7 @@ class Shipper:
             "segment_id": segment_id,
             "path": relative,
             "bytes": len(content),
-            "lines": len(content.splitlines()),
+            "lines": content.count(b"\n") + (not content.endswith(b"\n")),
             "sha256": hashlib.sha256(content).hexdigest(),
             "sealed_at": sealed_at,
         }
@@ -126,13 +131,14 @@ def hours_of(content: bytes) -> set[str]:
     """The hourly partitions that a segment's readable lines belong to: calls by their own id's
     hour, feedback and contributions by their arrival's."""
     hours = set()
-    for line in content.split(b"\n"):
+    for line in io.BytesIO(content):
         with contextlib.suppress(ValueError):  # torn or corrupt: telemetry sets it aside
             record = _line.decode(line)
             if isinstance(record, _Opened | _Continued):
                 continue
-            hours.add(hour_of(record.call_id if isinstance(record, _Call) else record.feedback_id))
-    return hours
+            identifier = record.call_id if isinstance(record, _Call) else record.feedback_id
+            hours.add(milliseconds_of(identifier) // _HOUR_MS)
+    return {hour_at(hour * _HOUR_MS) for hour in hours}
 
 
 @contextlib.contextmanager
