@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from loop_platform.gateway.contents import Contents
 from loop_platform.gateway.recovery import seal_abandoned
 from loop_platform.gateway.segment import OPEN_SUFFIX, SEALED_SUFFIX, Segment
 from loop_platform.records import Call, Continued, Opened, Record
@@ -85,7 +86,10 @@ class Journal:
             self._check(record)
         line = _encoder.encode(record) + b"\n"
         try:
-            self._append(line, ends=record.call_id if isinstance(record, Call) else None)
+            if isinstance(record, Call):
+                self._append(line, record.call_id, ends=record.call_id)
+            else:
+                self._append(line, record.feedback_id)
         except JournalError:
             self.unwritten += 1
             raise
@@ -97,16 +101,21 @@ class Journal:
             self._check(call)
         self._append(_encoder.encode(Opened(call)) + b"\n", begins=call.call_id)
 
-    def seal(self, *, everything: bool = False) -> None:
-        """Seals what is old or large enough, or everything."""
+    def seal(self, *, everything: bool = False) -> dict[Path, Contents]:
+        """Seals what is old or large enough, or everything; says what is in what it sealed."""
         with self._lock:
             segment = self._segment
             if segment is not None and (everything or self._old(segment)):
                 self._finish()
+        contents = {}
         with self._sealing:
             while self._finished:
-                self._finished[0].seal()
+                sealed = self._finished[0]
+                sealed.seal()
                 self._finished.popleft()
+                if not sealed.torn:
+                    contents[sealed.path] = sealed.contents
+        return contents
 
     def sync(self) -> None:
         """Forces everything written so far to the disk; `OSError` where that fails."""
@@ -127,14 +136,21 @@ class Journal:
         if record.redacted is None and record.tenant in self._redacting:
             raise UnredactedError(f"a record of {record.tenant!r} was not redacted")
 
-    def _append(self, line: bytes, *, begins: str | None = None, ends: str | None = None) -> None:
+    def _append(
+        self,
+        line: bytes,
+        identifier: str | None = None,
+        *,
+        begins: str | None = None,
+        ends: str | None = None,
+    ) -> None:
         with self._lock:
             if ends is not None:
                 self._streams.pop(ends, None)
             try:
                 if self._segment is None:
                     self._segment = self._begun()
-                self._segment.write(line)
+                self._segment.write(line, identifier)
             except OSError as error:
                 if self._segment is not None and self._segment.torn:
                     self._finish()

@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from loop_platform.gateway.contents import Contents
 from loop_platform.identity import new_id
 
 OPEN_SUFFIX = ".open.jsonl"
@@ -15,7 +16,7 @@ class Segment:
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"{new_id()}{OPEN_SUFFIX}"
         self.opened_at = time.monotonic()
-        self.size = 0
+        self.contents = Contents()
         self.torn = False
         """A part of a record is at the end, and could not be taken back."""
         self.sealed = False
@@ -30,8 +31,13 @@ class Segment:
             os.close(self._file)
             raise
 
-    def write(self, lines: bytes) -> None:
-        """Appends whole lines, or nothing."""
+    @property
+    def size(self) -> int:
+        """Bytes of whole lines."""
+        return self.contents.bytes
+
+    def write(self, lines: bytes, identifier: str | None = None) -> None:
+        """Appends whole lines, or nothing; `identifier` is the record's whose hour counts."""
         written = 0
         try:
             while written < len(lines):
@@ -41,7 +47,7 @@ class Segment:
             os.ftruncate(self._file, self.size)
             self.torn = False
             raise
-        self.size += written
+        self.contents.add(lines, identifier)
 
     def sync(self) -> None:
         """Forces what was written to the disk, so that it outlives a power cut."""
@@ -56,7 +62,7 @@ class Segment:
             self.path.unlink()
         else:
             os.fsync(self._file)
-            give_final_name(self.path)
+            self.path = give_final_name(self.path)
         os.close(self._file)
         self.sealed = True
 
@@ -67,8 +73,8 @@ class Segment:
         self.sealed = True
 
 
-def give_final_name(path: Path) -> None:
-    path.rename(path.with_name(f"{new_id()}{SEALED_SUFFIX}"))
+def give_final_name(path: Path) -> Path:
+    return path.rename(path.with_name(f"{new_id()}{SEALED_SUFFIX}"))
 
 
 def sync_folder(folder: Path) -> None:

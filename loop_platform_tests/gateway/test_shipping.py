@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import segment_hours, segments
+from loop_platform.gateway.contents import Contents
 from loop_platform.gateway.journal import Journal
-from loop_platform.gateway.shipping import Shipper, hours_of
+from loop_platform.gateway.shipping import Shipper
 from loop_platform.identity import new_id
 from loop_platform.settings import Settings
 from loop_platform_tests.gateway.test_journal import feedback
@@ -82,7 +83,10 @@ def test_every_line_counts_in_the_hour_of_its_own_id():
     ]
     torn = b'{"record":"call","call_id":"01'
     other = [b'{"record":"poem"}', b"\xff", b'{"record":"call","call_id":"x"}', b"", torn]
-    assert hours_of(b"\n".join(calls + other)) == {"2026-01-01-00:00", "2026-01-01-01:00"}
+    assert Contents.read(b"\n".join(calls + other)).hours == {
+        "2026-01-01-00:00",
+        "2026-01-01-01:00",
+    }
 
 
 def test_a_segment_without_a_readable_line_is_still_in_the_manifest(
