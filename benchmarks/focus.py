@@ -19,6 +19,7 @@ its answers 7, ours 6, TRL 8, the answers of each 6, the bare model 3; each furt
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any
 from focused import scoring
 from focused.shelf import ROOT, TOLD, Shelf, contents, say
 
+from loop_platform.defs.training import apart
 from loop_platform.statistics import paired
 from loop_platform.statistics.proportions import Rate
 
@@ -37,6 +39,7 @@ FLOOR = 0.3
 """Success on another task, below which the champion proves nothing about forgetting."""
 AGREES = 0.8
 """As loop_platform/defs/evaluation/words.py: share of an answer's words that are still the same."""
+APART = 0.05
 TOKENS = {"commands": 64, "functions": 96, "support": 64, "chat": 48}
 OTHERS = ("functions", "support")
 PROGRAMS = ROOT / "benchmarks" / "focused"
@@ -141,10 +144,10 @@ class Bench:
         return {
             "rank": given.rank,
             "alpha": given.rank,
-            "learning_rate": 1e-3,
-            "epochs": 3.6,
+            "learning_rate": 1.5e-3,
+            "epochs": 2.5,
             "max_steps": given.max_steps,
-            "tokens_per_step": 1024,
+            "tokens_per_step": 384,
             "replay_rows": given.replay,
             "divergence_weight": 3.0,
             "seed": given.seed,
@@ -187,9 +190,10 @@ class Bench:
         return folder / f"{name}.train.jsonl"
 
     def ours(self, champion: Path, cycle: int = 1) -> Path:
-        rows = lines(self.tasks() / f"commands-{cycle}.train.jsonl")
+        rows = held_apart(lines(self.tasks() / f"commands-{cycle}.train.jsonl"))
         before = "champion" if cycle == 1 else f"ours-{cycle - 1}"
         replay = self.replay(before, champion, cycle)
+        replay = apart.marked(replay, apart.replay_rows(len(replay)))
         return self.trained(
             f"ours-{cycle}", rows, replay, parent=champion, recipe=self.recipe(), about="6 minutes"
         )
@@ -325,6 +329,23 @@ def more_cycles(bench: Bench, first: Path) -> Figures:
     }
 
 
+def held_apart(rows: Sequence[Row]) -> list[Row]:
+    """The corrections, a twentieth of them marked for the trainer to choose the best state by:
+    whole templates, as the loop keeps near-duplicates together."""
+    names = sorted(
+        {row["template"] for row in rows},
+        key=lambda name: hashlib.sha256(name.encode()).hexdigest(),
+    )
+    left = round(APART * len(rows))
+    marked = set()
+    for name in names:
+        count = sum(row["template"] == name for row in rows)
+        if count <= left:
+            marked.add(name)
+            left -= count
+    return [row | {"apart": True} if row["template"] in marked else row for row in rows]
+
+
 def replayed(rows: Sequence[Row], said: Sequence[Row]) -> list[Row]:
     """Answers as a model gave them, where they are good or nobody can tell."""
     return [
@@ -433,8 +454,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=400, help="corrections a cycle")
     parser.add_argument("--test", type=int, default=300, help="held-out rows a task")
     parser.add_argument("--taught", type=int, default=350, help="rows a task for the champion")
-    parser.add_argument("--chats", type=int, default=100, help="general prompts to replay")
-    parser.add_argument("--replay", type=int, default=140, help="the champion's answers a cycle")
+    parser.add_argument("--chats", type=int, default=120, help="general prompts to replay")
+    parser.add_argument("--replay", type=int, default=252, help="the champion's answers a cycle")
     parser.add_argument("--cycles", type=int, default=1, help="dated releases in a row, up to 5")
     parser.add_argument("--until", choices=("tasks", "champion", "plain", "ours"))
     parser.add_argument("--rank", type=int, default=64)

@@ -318,6 +318,41 @@ trials = sa.Table(
     sa.Column("evidence", JSONB),  # of the last look: what a person sees who decides on it
 )
 
+# What people said of mirrored pairs, shown to them without a word on which answer is whose. A row
+# is there from when a pair is shown: which answer was on the left is kept, and nobody else gets the
+# pair for a while.
+pair_verdicts = sa.Table(
+    "pair_verdicts",
+    metadata,
+    sa.Column("pair_id", sa.Text, primary_key=True),  # the champion's call
+    sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("release", sa.Text, sa.ForeignKey("releases.release"), nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("left_side", sa.Text, nullable=False),  # champion | candidate
+    _at("shown_at"),
+    sa.Column("verdict", sa.Text),  # champion | candidate | tie | both bad | skip
+    _at("decided_at", nullable=True),
+    sa.Index("pair_verdicts_release", "release"),
+    sa.Index("pair_verdicts_task", "task", "decided_at"),
+)
+
+# A judge beside a person, on the same pair: what it is calibrated by.
+judge_records = sa.Table(
+    "judge_records",
+    metadata,
+    sa.Column("identity", sa.Text, primary_key=True),  # of the judge: what shapes its verdicts
+    sa.Column("subject", sa.Text, primary_key=True),  # a decision's id, or pair/person
+    sa.Column("judge", sa.Text, nullable=False),  # its name in the settings
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),  # correction | pair | planted
+    sa.Column("person_said", sa.Text, nullable=False),  # one | other | tie
+    sa.Column("judge_said", sa.Text),  # null: what it said was no verdict
+    sa.Column("problem", sa.Text),
+    sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),  # by the person
+    _at("judged_at"),
+    sa.Index("judge_records_task", "task", "identity"),
+)
+
 # Counts that the gateway workers add to once a second: the guardrails look here.
 route_counters = sa.Table(
     "route_counters",

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 
@@ -18,8 +18,11 @@ from loop_platform.engine.rows import content_hash
 from loop_platform.release import registry
 from loop_platform.release.registry import Release
 
-Kind = Literal["corrections", "replay"]
-_KINDS: tuple[Kind, ...] = ("corrections", "replay")
+Kind = Literal["corrections", "replay", "thumbs"]
+_ALWAYS: tuple[Kind, ...] = ("corrections", "replay")
+_FILES = ("corrections.jsonl", "replay.jsonl", "preferences.jsonl", "thumbs.jsonl")
+"""What a trainer reads, in its order; the last two where there is any. Preferences are corrections
+again, with the answers that they stand against."""
 
 
 class LessonsLostError(RuntimeError):
@@ -55,8 +58,18 @@ class Lessons:
     """Of the files, as the trainer writes it into its record (`data_sha256`)."""
 
     def missing(self, record: Mapping[str, object]) -> int:
-        """How many rows fewer there are than the training recorded. Only `loop erase` takes any."""
-        recorded = sum(count for kind in _KINDS if isinstance(count := record.get(kind), int))
+        """How many rows fewer there are than the training recorded. Only `loop erase` takes any.
+
+        Those that it held apart, to choose by them what it kept, count as read.
+        """
+        apart = record.get("held_apart")
+        counts = [record, *([apart] if isinstance(apart, Mapping) else [])]
+        recorded = sum(
+            count
+            for each in counts
+            for kind in get_args(Kind)
+            if isinstance(count := each.get(kind), int)
+        )
         return max(0, recorded - len(self.lines))
 
 
@@ -66,12 +79,16 @@ def read(data_dir: Path, cycle: str) -> Lessons:
     Raises:
         LessonsLostError: a file of its training is gone.
     """
-    files = {kind: data_dir / "cycles" / cycle / f"{kind}.jsonl" for kind in _KINDS}
+    folder = data_dir / "cycles" / cycle
+    files: dict[Kind, Path] = {kind: folder / f"{kind}.jsonl" for kind in _ALWAYS}
     for file in files.values():
         if not file.is_file():
             raise LessonsLostError(file)
+    if (thumbs := folder / "thumbs.jsonl").is_file():
+        files["thumbs"] = thumbs
     lines = (line for kind, file in files.items() for line in _lines(file, cycle, kind))
-    return Lessons(cycle, tuple(lines), content_hash(*files.values()))
+    read = [folder / name for name in _FILES if (folder / name).is_file()]
+    return Lessons(cycle, tuple(lines), content_hash(*read))
 
 
 def lineage(connection: sa.Connection, release: Release) -> list[tuple[str, Release]]:

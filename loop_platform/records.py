@@ -52,6 +52,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="c
     """The answer's body as the engine sent it: JSON, or the event stream's text."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    redacted: dict[str, int] | None = None
+    """How many of each kind of personal data were replaced, and not necessarily all that there was;
+    None where the tenant does not ask for it."""
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="feedback"):
@@ -74,6 +77,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", ta
     report: str | None = None
     """What was wrong, in words."""
     comment: str | None = None
+    redacted: dict[str, int] | None = None
+    """As a call's."""
 
 
 class Contribution(
@@ -91,6 +96,8 @@ class Contribution(
     messages: list[dict[str, str]]
     answer: str
     comment: str | None = None
+    redacted: dict[str, int] | None = None
+    """As a call's."""
 
 
 Record = Call | Feedback | Contribution

@@ -9,7 +9,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 from pydantic_settings import (
@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from loop_platform.personal_data.kinds import KINDS, LEFT
 from loop_platform.statistics.aim import Aim
 
 
@@ -93,6 +94,51 @@ class GatewaySettings(_Group):
         return any(limit != RateLimit() for limit in limits)
 
 
+class RedactionSettings(_Group):
+    """Personal data that is taken out of what is recorded. Callers and engines see what they saw;
+    the journal, and all that is made of it, does not."""
+
+    tenants: list[str] = []
+    """Those that ask for it."""
+    kinds: tuple[str, ...] = tuple(kind for kind in KINDS if kind not in LEFT)
+    """What is replaced, by its placeholder: `<PERSON>`."""
+    least_score: float = pydantic.Field(0.4, ge=0, le=1)
+    """How sure a recogniser has to be. Less finds more, and takes more for what it is not."""
+    workers: int = pydantic.Field(1, ge=1)
+    """Redactors of each gateway worker, of some 400 MB each."""
+    yields: bool = False
+    """They take only the processor time that nobody else wants, not a lower priority's share. Where
+    a machine has none to spare for long, such as while it trains, their tenants' calls are refused
+    in the end: for machines with a core more than the loop needs."""
+    waiting: int = pydantic.Field(256, ge=1)
+    """Requests and answers that wait for a redactor, at most; more are refused with 503."""
+    timeout_s: float = pydantic.Field(30.0, gt=0)
+    """A record is given up after so long, waiting included, and its call refused with 503."""
+    start_timeout_s: float = pydantic.Field(120.0, gt=0)
+    python: Path = Path(".venv-redact/bin/python")
+
+    @property
+    def missing(self) -> str | None:
+        """What is wrong where a tenant asks for redaction and nothing can do it."""
+        python = self.python.absolute()
+        if not self.tenants or python.exists():
+            return None
+        return (
+            f"redaction.tenants names {', '.join(sorted(self.tenants))}, and there is no {python}"
+            " to redact with: `make .venv-redact` builds its environment, redaction.python in"
+            " loop.toml names another"
+        )
+
+    @pydantic.field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown or not kinds:
+            named = ", ".join(unknown) or "nothing"
+            raise ValueError(f"kinds names {named}; there are: {', '.join(KINDS)}")
+        return kinds
+
+
 class ConsoleSettings(_Group):
     """The web pages and the API behind them."""
 
@@ -102,6 +148,9 @@ class ConsoleSettings(_Group):
 
 
 class DagsterSettings(_Group):
+    host: str = "127.0.0.1"
+    """Its UI asks for no key, and whoever reaches it can start runs: let others come over SSH, or
+    through a proxy that asks who they are."""
     port: int = 8702
     sensor_interval_s: int = pydantic.Field(15, ge=1)
     telemetry_in_training_s: float = pydantic.Field(60.0, ge=0)
@@ -113,6 +162,9 @@ class EngineSettings(_Group):
     """How language models are run."""
 
     python: Path = Path(".venv-engine/bin/python")
+    host: str = "127.0.0.1"
+    """Engines ask for no key, and load adapters from files for whoever reaches them. Another
+    address is for gateways on other machines, in a network that holds nobody else."""
     ports: tuple[int, int] = (8711, 8712)
     """One port an engine slot; `adapter` serving uses the first alone."""
     serving: Literal["auto", "merged", "adapter"] = "auto"
@@ -181,6 +233,18 @@ class Recipe(_Group):
     loss, on corrections that have both; 0 leaves it out. It takes up to three times as long."""
     preference_beta: float = pydantic.Field(0.1, gt=0)
     """DPO's β: the higher, the less it takes the model away from the champion."""
+    thumbs_rows: int = pydantic.Field(100, ge=0)
+    """Answers that were rated and not corrected, at most, as many liked as disliked."""
+    thumbs_weight: float = pydantic.Field(0.2, ge=0)
+    """Weight of the preference for liked answers and against disliked ones (KTO) beside the
+    supervised loss, where there are enough of both; 0 leaves it out. At a weight of 1 a disliked
+    answer of 60 words moves the model some one and a half times as much as a correction."""
+    thumbs_beta: float = pydantic.Field(0.1, gt=0)
+    """KTO's β: the higher, the less it takes the model away from the champion."""
+    retention_limit: float = pydantic.Field(0.1, ge=0)
+    """Divergence from the champion on replayed answers held apart, nats a token, up to which a
+    state of a run may be kept for its focus. Cycles whose general chat the gates found kept word by
+    word ended between 0.01 and 0.05 on the replay that they learnt from."""
     seed: int = 17
 
 
@@ -243,7 +307,7 @@ class ExportSettings(_Group):
 
 Promotion = Literal["person", "automatic"]
 
-FrontName = Literal["completion", "cost", "satisfaction", "safety", "latency"]
+FrontName = Literal["completion", "reliability", "cost", "satisfaction", "safety", "latency"]
 
 
 class Front(_Group):
@@ -262,6 +326,10 @@ class Fronts(_Group):
     completion: Front = Front()
     """Did the answer do its job, by the task's validator? Each task that is seen in shadow is a
     slice of its own."""
+    reliability: Front = Front(margin=0.02)
+    """In shadow: an answer came, where the champion's did. `max_error_share` ends a trial that
+    fails for sure; to pass, a candidate has to show that it does not. Without any failure 0.02
+    takes some 290 pairs."""
     cost: Front = Front(margin=0.1)
     """In shadow: what a completed task takes in tokens of the answer, (champion - candidate) /
     (champion + candidate) of each pair; 0.1 is 1.22 times as much. A failure costs without end."""
@@ -278,6 +346,7 @@ class TaskFronts(_Group):
     of its own, is measured over this task too, beside all tasks together."""
 
     completion: Front | None = None
+    reliability: Front | None = None
     cost: Front | None = None
     satisfaction: Front | None = None
     safety: Front | None = None
@@ -326,12 +395,19 @@ class GateSettings(_Group):
     canary_budget: int = pydantic.Field(2000, ge=1)
     latency_budget_ms: float = 10_000.0
     max_error_share: float = 0.02
+    """Of calls that may fail. A trial of which it is sure that more do is ended at once."""
     max_cost_ratio: float = 1.2
     promotion: Promotion = "person"
     """Who sends a release on that passed its canary, or of which not everything is known."""
     promotion_by_task: dict[str, Promotion] = {}
     """In place of `promotion`, for these tasks. A release answers all tasks: it waits for a person
     when any task has one that it was trained for, or that its shadow or its canary saw."""
+    watch_s: float = pydantic.Field(3600.0, ge=0)
+    """So long a champion is watched after its promotion out of a canary. It is taken back by itself
+    when its calls fail, or when a front of its canary is lost against the champion before it. 0
+    watches none."""
+    watch_budget: int = pydantic.Field(50_000, ge=1)
+    """So many of its calls, the first ones, are looked at."""
     lease_s: float = 1.0
     stage_timeout_s: float = 3600.0
     """The budget in time: a candidate whose stage has no verdict by then is turned away."""
@@ -341,12 +417,82 @@ class GateSettings(_Group):
 
     @pydantic.model_validator(mode="after")
     def _budgets_suffice(self) -> "GateSettings":
-        for least, most in (("shadow_pairs", "shadow_budget"), ("canary_calls", "canary_budget")):
+        for least, most in (
+            ("shadow_pairs", "shadow_budget"),
+            ("canary_calls", "canary_budget"),
+            ("canary_calls", "watch_budget"),
+        ):
             if getattr(self, least) > getattr(self, most):
                 raise ValueError(
                     f"{most} = {getattr(self, most)} is less than {least} = {getattr(self, least)}:"
                     " no verdict would ever be reached"
                 )
+        return self
+
+
+class TaskJudging(_Group):
+    """Who judges the answers to a task whose validator cannot, or that has none."""
+
+    judge: str | None = None
+    """One of `judging.judges`, used while it is calibrated on this task."""
+    people: bool = True
+    """The console shows people pairs of this task. Where a trial's pairs are spent, it waits for
+    their verdicts, at most until `gates.stage_timeout_s`."""
+    rubric: str = (
+        "Prefer the answer that does what the user asked: correct first, then complete, then no"
+        " longer than it has to be. Style, tone and length by themselves decide nothing. Where"
+        " neither is better for the user, it is a tie."
+    )
+    """What makes an answer better, for the judge and for people."""
+
+
+class JudgingSettings(_Group):
+    """How the answers of a shadow are judged where no validator can: pair by pair, blind.
+
+    [judging.judges.strict]
+    kind = "model"                           # a file of loop_platform/judging/judges/
+    url = "https://api.example.com/v1"       # what else it wants, that file says
+    model = "some-model"
+    key_variable = "JUDGE_API_KEY"
+
+    [judging.tasks.general_chat]
+    judge = "strict"
+    """
+
+    tasks: dict[str, TaskJudging] = {}
+    judges: dict[str, dict[str, Any]] = {}
+    """By name: its `kind`, and that kind's own settings."""
+    budget: int = pydantic.Field(500, ge=1)
+    """Pairs of a trial and a task that a judge is asked about."""
+    least_agreement: float = pydantic.Field(0.6, ge=0, le=1)
+    """A judge has to agree with people at least so often: the lower end of the 95 % interval, of a
+    task, has to be above it."""
+    least_decisions: int = pydantic.Field(40, ge=2)
+    """Of people, that a judge was compared with, of a task."""
+    latest_decisions: int = pydantic.Field(200, ge=2)
+    """A judge is compared with so many of people's decisions on a task, the latest ones."""
+    max_age_days: float = pydantic.Field(30.0, gt=0)
+    """A judge whose last comparison is with an older decision is stale."""
+
+    @pydantic.model_validator(mode="after")
+    def _judges_are_named(self) -> "JudgingSettings":
+        for task, each in self.tasks.items():
+            if each.judge is not None and each.judge not in self.judges:
+                raise ValueError(
+                    f"judging.tasks.{task}.judge is {each.judge!r}, and there is no"
+                    f" [judging.judges.{each.judge}]; there are: {', '.join(self.judges) or 'none'}"
+                )
+        for name, each_judge in self.judges.items():
+            if not isinstance(each_judge.get("kind"), str):
+                raise ValueError(
+                    f"judging.judges.{name} has no `kind`: write which file of"
+                    ' loop_platform/judging/judges/ it is, such as "model"'
+                )
+        if self.latest_decisions < self.least_decisions:
+            raise ValueError(
+                f"latest_decisions = {self.latest_decisions} is less than least_decisions ="
+                f" {self.least_decisions}: no judge would ever be calibrated"
+            )
         return self
 
 
@@ -363,6 +509,8 @@ class Settings(BaseSettings):
     lake_url: str | None = None
     """Any fsspec URL (`s3://bucket/loop`); `<data_dir>/lake` by default."""
     host: str = "127.0.0.1"
+    """Of the gateway and the console, which ask for keys. What asks for none has an address of its
+    own (`dagster.host`, `engine.host`)."""
     first_hour: str = "2026-01-01-00:00"
     """Start of the hourly partitions, in UTC."""
     validators: dict[str, str] = {}
@@ -371,6 +519,7 @@ class Settings(BaseSettings):
     """A folder with `retention.jsonl` and `safety.jsonl` in place of the packaged suites."""
 
     gateway: GatewaySettings = GatewaySettings()
+    redaction: RedactionSettings = RedactionSettings()
     console: ConsoleSettings = ConsoleSettings()
     dagster: DagsterSettings = DagsterSettings()
     engine: EngineSettings = EngineSettings()
@@ -379,6 +528,7 @@ class Settings(BaseSettings):
     curation: CurationSettings = CurationSettings()
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings = GateSettings()
+    judging: JudgingSettings = JudgingSettings()
     retention: RetentionSettings = RetentionSettings()
     export: ExportSettings = ExportSettings()
 
@@ -412,7 +562,7 @@ class Settings(BaseSettings):
 
     @property
     def dagster_url(self) -> str:
-        return f"http://{self.host}:{self.dagster.port}"
+        return f"http://{self.dagster.host}:{self.dagster.port}"
 
     @classmethod
     def settings_customise_sources(

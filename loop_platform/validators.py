@@ -9,6 +9,8 @@ A validator is named in the settings, per task:
 A function takes `(request, answer)`, the request's JSON body as a dict and the answer's text, and
 returns a score from 0 (failed) to 1 (succeeded), or None where it cannot tell. A hook gets
 `{"request": …, "answer": …}` by POST and answers `{"score": 0 … 1 | null}`.
+
+The tasks of drills (loop_platform/drilling/) have validators of their own.
 """
 
 import importlib
@@ -17,7 +19,14 @@ from typing import Any, Protocol
 
 import httpx
 
+from loop_platform.drilling.names import IMPROVED, KEPT
+
 Request = Mapping[str, Any]
+
+_OF_DRILLS = {
+    IMPROVED: "loop_platform.drilling.judge:improves",
+    KEPT: "loop_platform.drilling.judge:keeps",
+}
 
 
 class Validator(Protocol):
@@ -31,12 +40,12 @@ class ValidatorError(RuntimeError):
 
 
 def validators(named: Mapping[str, str]) -> dict[str, Validator]:
-    """The validators of the settings, by task.
+    """The validators of the settings, by task, and those of drills.
 
     Raises:
         ValidatorError: one is neither `module:function` nor a URL, or its function is missing.
     """
-    return {task: _load(task, name) for task, name in named.items()}
+    return {task: _load(task, name) for task, name in (_OF_DRILLS | dict(named)).items()}
 
 
 def _load(task: str, name: str) -> Validator:

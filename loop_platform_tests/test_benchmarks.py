@@ -40,6 +40,25 @@ def test_decisions_end_with_every_figure_beside_the_rivals() -> None:
     assert "costs most" in run.stdout
 
 
+def test_a_promotion_that_is_killed_leaves_one_champion_and_a_whole_audit_log() -> None:
+    """One kill by the clock, one at a statement; the benchmark's default is fifty."""
+    run = subprocess.run(
+        [sys.executable, "benchmarks/promotion.py", "--kills", "2", "--workers", "2", "--json"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    line = json.loads(run.stdout.splitlines()[-1])
+    assert (line["kills"], line["moves_with_faults"]) == (2, 0)
+    assert line["looks"] > line["looks_without_one_champion"] == 0
+    assert line["calls"] > 0
+    assert (line["calls_failed"], line["calls_answered_by_another"]) == (0, 0)
+
+
 def test_focus_ends_with_every_figure_and_goes_on_where_it_was(tmp_path: Path) -> None:
     """A model that learns nothing from a few rows: that every step runs is what is tested."""
     base, work = tiny_model(tmp_path / "tiny"), tmp_path / "work"

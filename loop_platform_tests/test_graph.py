@@ -33,13 +33,14 @@ EXPECTED = {
     "evaluation/offline",
     "evaluation/shadow",
     "release/canary",
+    "release/watch",
     "release/release",
     "ecosystem/metrics",
 }
 
 
 def _specs() -> list[dg.AssetSpec]:
-    return list(defs().resolve_all_asset_specs())
+    return sorted(defs().resolve_all_asset_specs(), key=lambda spec: spec.key)
 
 
 @pytest.mark.parametrize("spec", _specs(), ids=lambda spec: spec.key.to_user_string())

@@ -52,6 +52,23 @@ def test_what_is_no_key_is_not_found(database: sa.Engine, ring: KeyRing):
         assert found(ring, other) is None
 
 
+def test_keys_are_compared_in_constant_time(
+    database: sa.Engine, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+):
+    """What decides is the comparison that takes as long wherever two differ, of whole digests."""
+    text = made(database)
+    assert found(ring, text) is not None
+    compared = []
+
+    def never(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return False
+
+    monkeypatch.setattr("hmac.compare_digest", never)
+    assert ring.find(text) is None
+    assert compared == [(32, 32)]
+
+
 def test_a_revoked_key_stops_working(database: sa.Engine, ring: KeyRing):
     text = made(database)
     key = found(ring, text)

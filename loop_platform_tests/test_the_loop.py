@@ -74,6 +74,7 @@ focus = {{ aim = "watch", margin = 1.0 }}
 
 [gates.fronts.everywhere]
 completion = {{ aim = "watch", margin = 1.0 }}
+reliability = {{ aim = "watch", margin = 1.0 }}
 cost = {{ aim = "watch", margin = 1.0 }}
 satisfaction = {{ aim = "watch", margin = 1.0 }}
 safety = {{ aim = "watch", margin = 1.0 }}

@@ -13,6 +13,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PIP = ["-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
+ANY_PYTHON = "redact.txt"
+"""Has a package that asks for a newer Python and is nothing but a model's files."""
 
 
 def main() -> int:
@@ -24,6 +26,8 @@ def main() -> int:
         venv.create(environment, with_pip=True)
     pinned = sum(len(requirements(file)) for file in lists)
     options = [option for file in lists for option in ("-r", str(file))]
+    if any(file.name == ANY_PYTHON for file in lists):
+        options.append("--ignore-requires-python")
     if not pip(python, environment, [*PIP, "--no-deps", *options], pinned):
         return 1
     if not torch_works(python, lists) and not pip(python, environment, [*PIP, "torch==2.13.0"], 0):

@@ -17,6 +17,8 @@ LEFT_OUT = ("torchvision", "torchaudio", "torchcodec")
 """Nothing here reads pictures or sound, and their wheels pull CUDA."""
 CUDA = ("nvidia-", "cuda-")
 """Only the list for GPUs has these; elsewhere torch is a CPU build, or brings them itself."""
+ANY_PYTHON = "redact"
+"""Has a package that asks for a newer Python and is nothing but a model's files."""
 BESIDE = {"dev": "platform"}
 """A list that goes into the same environment as another, and agrees with it."""
 
@@ -35,6 +37,8 @@ def resolve(name: str) -> dict[str, str]:
     sys.stdout.flush()
     other = BESIDE.get(name)
     constraints = ["-c", str(HERE / f"{other}.txt")] if other else []
+    if name == ANY_PYTHON:
+        constraints.append("--ignore-requires-python")
     found = report(["-r", str(HERE / f"{name}.in"), *constraints])
     known = pinned(other) if other else {}
     return {

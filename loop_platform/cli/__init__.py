@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "what runs, what is routed, what waits",
     "keys": "create, list and revoke API keys",
     "release": "list, promote and roll back releases",
+    "drill": "plant a fault in the running stack and report what happened",
     "pause": "open no new cycle until `loop resume`",
     "resume": "let cycles open again",
     "export": "corrections as JSON lines, an adapter as a folder",

@@ -1,14 +1,18 @@
 """`loop erase`: a call, or everything of a person."""
 
+from dataclasses import replace
+
 import click
 
 from loop_platform.database import engine
+from loop_platform.gateway.redactors import pseudonym
+from loop_platform.identity import identity_secret
 from loop_platform.lake import Lake
 from loop_platform.retention.erasure import Erased
 from loop_platform.retention.erasure import erase as erase_subject
 from loop_platform.retention.handover import StillWritingError, hand_over
 from loop_platform.retention.traces import Subject
-from loop_platform.settings import settings
+from loop_platform.settings import Settings, settings
 
 
 @click.command()
@@ -27,11 +31,24 @@ def erase(call_id: str | None, user: str | None, tenant: str) -> None:
         hand_over(found, engine())
     except StillWritingError as error:
         raise click.ClickException(str(error)) from error
-    erased = erase_subject(engine(), Lake(found.lake), found.data_dir, subject)
-    for line in _told(erased):
-        click.echo(line)
-    if not erased.anything:
+    anything = False
+    for one in (subject, *_pseudonymous(subject, found)):
+        erased = erase_subject(engine(), Lake(found.lake), found.data_dir, one)
+        anything = anything or erased.anything
+        if erased.anything or one == subject:
+            for line in _told(erased):
+                click.echo(line)
+    if not anything:
         raise click.ClickException(f"there is nothing of {call_id or user!r}")
+
+
+def _pseudonymous(subject: Subject, found: Settings) -> list[Subject]:
+    """Whom a tenant's user is called while the tenant asks for redaction; it may have begun or
+    ended to, so that both names are looked for."""
+    if subject.user is None or subject.tenant is None:
+        return []
+    secret = identity_secret(found.data_dir / "identity.secret")
+    return [replace(subject, user=pseudonym(secret, subject.tenant, subject.user))]
 
 
 def _told(erased: Erased) -> list[str]:

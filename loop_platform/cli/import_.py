@@ -1,5 +1,6 @@
 """`loop import`: calls that were recorded elsewhere."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 
 from loop_platform.database import engine
 from loop_platform.gateway.journal import Journal
+from loop_platform.gateway.redactors import RedactorError, Redactors, RedactorsMissingError
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.identity import CallIdentity, identity_secret
 from loop_platform.records import Call, Source
@@ -52,6 +54,7 @@ class Lines:
 
     def __init__(self, file: Path, intake: Intake, read: Callable[[bytes], Recorded]) -> None:
         self._file = file
+        self.tenant = intake.tenant
         self._intake = intake
         self._read = read
         self.refused = 0
@@ -68,14 +71,34 @@ class Lines:
                     click.echo(f"line {number}: {error}", err=True)
 
 
+async def _journalled(calls: Lines, journal: Journal, found: Settings) -> int:
+    """Personal data is taken out of the calls first, where the tenant asks for it."""
+    redacts = calls.tenant in found.redaction.tenants
+    redactors = Redactors(found.redaction, identity_secret(found.data_dir / "identity.secret"))
+    taken = 0
+    try:
+        if redacts:
+            await redactors.start()
+        for call in calls:
+            journal.append(await redactors.record(call) if redacts else call)
+            taken += 1
+    except (RedactorsMissingError, RedactorError) as error:
+        raise click.ClickException(f"after {taken} calls: {error}") from error
+    finally:
+        await redactors.stop()
+    return taken
+
+
 def _ship(calls: Lines, found: Settings) -> int:
     """Through the gateway's own journal and shipping: telemetry sees them like any other calls."""
     folder, limit = found.data_dir / "import", found.gateway
-    journal = Journal(folder, limit.segment_max_age_s, limit.segment_max_bytes)
-    taken = 0
-    for call in calls:
-        journal.append(call)
-        taken += 1
+    journal = Journal(
+        folder,
+        limit.segment_max_age_s,
+        limit.segment_max_bytes,
+        frozenset(found.redaction.tenants),
+    )
+    taken = asyncio.run(_journalled(calls, journal, found))
     journal.seal(everything=True)
     Shipper(journal, engine(), found.lake).ship()
     return taken

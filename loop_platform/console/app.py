@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from loop_platform.console import calls, cycles, releases, replies, review, status
+from loop_platform.console import calls, cycles, pairs, releases, replies, review, status
 from loop_platform.console.replies import Refused
 from loop_platform.console.session import COOKIE, Console, console_of, visitor
 from loop_platform.keys import KeyRing
@@ -28,6 +28,8 @@ _ROUTES = [
     Route("/fragments/overview", status.fragment),
     Route("/review", review.page),
     Route("/fragments/review", review.fragment),
+    Route("/pairs", pairs.page),
+    Route("/fragments/pair", pairs.fragment),
     Route("/calls", calls.page),
     Route("/calls/{call_id}", calls.one_page),
     Route("/releases", releases.list_page),
@@ -38,6 +40,8 @@ _ROUTES = [
     Route("/api/review/next", review.next_item),
     Route("/api/review/items", review.items),
     Route("/api/review/{item_id}/decision", review.decision, methods=["POST"]),
+    Route("/api/pairs/next", pairs.next_pair),
+    Route("/api/pairs/{pair_id}/verdict", pairs.verdict, methods=["POST"]),
     Route("/api/calls", calls.listing),
     Route("/api/releases", releases.listing),
     Route("/api/releases/{release}", releases.one),

@@ -12,7 +12,9 @@ from markupsafe import Markup
 
 from loop_platform.console.course import Course, points
 from loop_platform.defs.evaluation import leak, offline_gates, shadow_gates
+from loop_platform.defs.evaluation.bench import JUDGE, NONE, SAME
 from loop_platform.defs.evaluation.shadow_fronts import COMPLETION, FOCUS
+from loop_platform.defs.evaluation.shadow_gates import FOUND_BETTER
 from loop_platform.defs.release import canary_gates
 from loop_platform.release import approval, registry, requests, trials
 from loop_platform.release.approval import Wait
@@ -26,7 +28,7 @@ _ASKS = leak.NAMES | offline_gates.NAMES | shadow_gates.NAMES | canary_gates.NAM
 
 _URGENT = ("lost", "not known", "won", "held")
 
-_UNITS = {State.SHADOW: "pairs", State.CANARY: "calls"}
+_UNITS = {State.SHADOW: "pairs", State.CANARY: "calls", State.CHAMPION: "calls"}
 
 _STANDS = {
     State.REGISTERED: ("Trained, and not judged yet", "open"),
@@ -65,7 +67,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Stage:
-    """One of the three places where a candidate is judged."""
+    """One of the places where a candidate is judged, or its first hour as champion."""
 
     name: str
     verdict: str
@@ -79,6 +81,8 @@ class Stage:
     gates: Sequence[Gate]
     scores: Sequence[Evidence]
     """What is beside the fronts."""
+    judged: Sequence[str] = ()
+    """Of each task that no validator tells, who judged its pairs."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def decision(connection: sa.Connection, release: Release, gates: GateSettings) -
     moves = registry.moves(connection, release.release)
     held = [
         trial
-        for stage in (State.SHADOW, State.CANARY)
+        for stage in (State.SHADOW, State.CANARY, State.CHAMPION)
         if (trial := trials.find(connection, release.release, stage)) is not None
     ]
     waits = approval.waits(connection, gates)
@@ -146,7 +150,11 @@ def _waits_for(release: Release, wait: Wait | None, current: Trial | None) -> li
         return ["the controller, which begins its shadow once an engine serves it"]
     if current is not None and current.verdict is None:
         unit = _UNITS[current.stage]
-        return [f"traffic: it is looked at again after {current.next_look:,} {unit}"]
+        people = int((current.evidence or {}).get("people", {}).get("waiting", 0))
+        judges = [f"people, who judge {people:,} pairs on the page Pairs"] if people else []
+        if current.looked_at >= current.budget:
+            return judges
+        return [*judges, f"traffic: it is looked at again after {current.next_look:,} {unit}"]
     return []
 
 
@@ -218,6 +226,33 @@ def _trial(trial: Trial) -> Stage:
         ],
         gates=_gates(evidence, over=trial.ended_at is not None),
         scores=[score for name, score in scores.items() if name not in names],
+        judged=[_judged(task, each) for task, each in evidence.get("judging", {}).items()],
+    )
+
+
+def _judged(task: str, record: Mapping[str, Any]) -> str:
+    """Who judged the pairs of a task, and how its judge stands beside people."""
+    most_first = sorted(record["by"].items(), key=lambda each: (-each[1], each[0]))
+    by = [f"{pairs} {_how(judged_by)}" for judged_by, pairs in most_first]
+    waiting = [f"{record['wait']} wait for a verdict"] if record["wait"] else []
+    said = f"{task}: {record['pairs']} pairs that no validator tells, {', '.join([*by, *waiting])}"
+    judge = record["judge"]
+    if judge is None:
+        return said
+    share = judge["agreement"]
+    agrees = (
+        f"judge {judge['judge']} says what people say in {share['rate']:.0%}"
+        f" (n {share['n']}, {share['low']:.0%} to {share['high']:.0%})"
+    )
+    return f"{said}; {record['problem'] or judge['refusal'] or agrees}"
+
+
+def _how(judged_by: str) -> str:
+    """In words; of a judge, without the identity that follows its name."""
+    if judged_by.startswith(JUDGE):
+        return f"by {judged_by.rpartition(' ')[0]}"
+    return {SAME: "with the same answer", NONE: "without an answer"}.get(
+        judged_by, f"by {judged_by}"
     )
 
 
@@ -274,10 +309,11 @@ def _goal(aim: str, margin: float) -> str:
 def _sides(score: Evidence | None) -> list[tuple[str, str, Evidence]]:
     if score is None:
         return []
+    better = " better" if score["metric"] == FOUND_BETTER else ""
     found = [
         ("champion itself", "self", score.get("self")),
-        ("champion", "champion", score.get("champion")),
-        ("candidate", "candidate", score.get("candidate")),
+        (f"champion{better}", "champion", score.get("champion")),
+        (f"candidate{better}", "candidate", score.get("candidate")),
     ]
     return [(label, kind, rate) for label, kind, rate in found if rate]
 
@@ -287,7 +323,7 @@ def _front_of(score: Evidence) -> str:
     task, metric = str(score["task"]), str(score["metric"])
     if task == "corrected tasks":
         return FOCUS
-    if metric in ("success", "agreement on mirrored calls"):
+    if metric in ("success", "agreement on mirrored calls", FOUND_BETTER):
         return f"{COMPLETION} {task}"
     return metric if task == "all tasks" else f"{metric} of {task}"
 

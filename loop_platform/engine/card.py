@@ -92,9 +92,35 @@ def _data(record: Fields) -> str:
     return (
         f"{record['corrections']} corrections that reviewers accepted, and {record['replay']}"
         " answers of the model before, of other tasks, to be kept."
+        + _apart(record.get("held_apart") or {})
         + (f" {refused} rows could not be trained on and were left out." if refused else "")
         + f"\n\nSHA-256 of the data: `{record['data_sha256']}`. Seed: {record['seed']}."
     )
+
+
+def _apart(rows: Fields) -> str:
+    if not rows.get("corrections"):
+        return ""
+    return (
+        f" Besides, {rows['corrections']} corrections and {rows['replay']} such answers that it did"
+        " not learn from: the state of the run that is kept was chosen by them, and nothing was"
+        " tested on them."
+    )
+
+
+def _probes(record: Fields) -> str:
+    """The states of the run that were measured on rows held apart."""
+    heads = ("after steps", "word by word", "loss (nats a token)", "divergence (nats a token)")
+    rows = [
+        (
+            found["step"],
+            f"{found['exact']:.0%}",
+            f"{found['surprise']:.4f}",
+            _number(found["divergence"], ".4f"),
+        )
+        for found in record.get("probes") or []
+    ]
+    return "\n\n" + _table(heads, rows) if rows else ""
 
 
 def _method(record: Fields) -> Iterator[str]:
@@ -106,6 +132,12 @@ def _method(record: Fields) -> Iterator[str]:
             f"On {record['preferences']} pairs of a chosen and a rejected answer: direct preference"
             f" optimisation, weight {recipe['preference_weight']:g}, β"
             f" {recipe['preference_beta']:g} (Rafailov et al. 2023, arXiv:2305.18290)."
+        )
+    if record.get("thumbs"):
+        yield (
+            f"On {record['thumbs']} answers that were liked or disliked and not corrected:"
+            f" Kahneman-Tversky optimisation, weight {recipe['thumbs_weight']:g}, β"
+            f" {recipe['thumbs_beta']:g} (Ethayarajh et al. 2024, arXiv:2402.01306)."
         )
     if not record["replay"]:
         yield "Nothing was replayed: nothing holds the other tasks where they were."
@@ -142,12 +174,14 @@ def _cost(record: Fields) -> str:
         f" {_number(record['final_surprise'], '.4f')}, divergence"
         f" {_number(record['final_divergence'], '.5f')} nats a token.",
     ]
+    if record.get("kept_because"):
+        lines.append(f"Kept is {record['kept_because']}.")
     if record.get("stopped"):
         lines.append(f"Stopped early: {record['stopped']}.")
     if record.get("out_of_memory"):
         lines.append(f"Memory ran out {len(record['out_of_memory'])} times; it went on in parts.")
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    return "\n".join([*lines, f"\nVersions: {versions}."])
+    return "\n".join([*lines, f"\nVersions: {versions}."]) + _probes(record)
 
 
 def _measured(evidence: Fields | None) -> str:

@@ -20,6 +20,10 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     seed: int
     preference_weight: float = 0.0
     preference_beta: float = 0.1
+    thumbs_rows: int = 0
+    thumbs_weight: float = 0.0
+    thumbs_beta: float = 0.1
+    retention_limit: float = 0.1
 
 
 class Mode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +33,7 @@ class Mode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     cluster: str
     severity: float | None
     rows: int
-    """Corrections of it that are trained on."""
+    """Corrections of it that are trained on, the few that are held apart on the way included."""
     held_out: int
     """Corrections of it that are kept to see whether it was mended."""
 
@@ -47,6 +51,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     replay: str
     preferences: str | None = None
     """Chosen and rejected answers; None where the recipe gives them no weight."""
+    thumbs: str | None = None
+    """Liked and disliked answers; None where there are none, or the recipe gives them no weight."""
     adapters: str
     """The folder that the adapter's folder, named by its hash, is put in."""
     weights: str

@@ -18,9 +18,12 @@ from loop_platform.engine.losses import Loss, loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.optimiser import Optimiser
 from loop_platform.engine.preference import Pairs
+from loop_platform.engine.probe import Probe
 from loop_platform.engine.record import Progress
 from loop_platform.engine.room import Room
 from loop_platform.engine.rows import Row
+from loop_platform.engine.selection import Selection
+from loop_platform.engine.thumbs import Thumbs
 
 Say = Callable[[str], None]
 
@@ -42,7 +45,7 @@ class _Learnt:
     loss: Loss
     tokens: int
     over: int
-    """Answer tokens, or pairs, that the loss is the mean of."""
+    """Answer tokens, pairs or answers that the loss is the mean of."""
     gradients: Sequence[Any]
     """One a trained weight."""
 
@@ -68,15 +71,25 @@ class Lessons:
         *,
         fresh: bool,
         pairs: Pairs | None = None,
+        thumbs: Thumbs | None = None,
+        probe: Probe | None = None,
         budget_s: float | None = None,
     ) -> None:
-        """`fresh`: the adapter is new, none of the champion's. `pairs`: what is preferred to what,
-        where the recipe gives that a weight. `budget_s`: seconds for it all."""
+        """
+        Args:
+            fresh: the adapter is new, none of the champion's.
+            pairs: what is preferred to what, where the recipe gives that a weight.
+            thumbs: what was liked and disliked, where it gives that a weight.
+            probe: what states are chosen by.
+            budget_s: seconds for it all.
+        """
         self._network = network
         self._rows = rows
         self._recipe = recipe
         self._fresh = fresh
         self._pairs = pairs
+        self._thumbs = thumbs
+        self._probe = probe or Probe([])
         self._budget = Budget(budget_s)
         self._anchor = Anchor({})
         self._weights: list[Any] = []
@@ -93,7 +106,8 @@ class Lessons:
         """Look at the champion, then make the steps.
 
         A run that comes to harm ends with the last good state, one that runs out of time with what
-        it has; what came of it says so.
+        it has; what came of it says so. Of that state and those that were measured on the way the
+        best is kept.
 
         Raises:
             TrainingError: the loss is no number any more, or ran away, before any state was good;
@@ -104,25 +118,60 @@ class Lessons:
         progress = Progress(self.steps)
         room = Room(self._recipe.tokens_per_step, "tokens", say)
         aiming = Room(directions.ROWS_AT_ONCE, "rows", say)
-        kinds = len({row.replay for row in self._rows}) + (self._pairs is not None)
-        with lanes(at_most=kinds) as side_by_side:
+        others = (self._pairs is not None) + (self._thumbs is not None)
+        with lanes(len({row.replay for row in self._rows}) + others) as side_by_side:
             if self._recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
                 self._hold_on(side_by_side, aiming, room, say)
             if self._pairs is not None:
-                self._weigh(self._pairs, side_by_side, room)
+                self._weigh(self._pairs, "prefers", side_by_side, room)
+            if self._thumbs is not None:
+                self._weigh(self._thumbs, "would say", side_by_side, room)
             self._weights = self._network.parameters
             keeper = Keeper(self._weights, progress.steps)
+            selection = self._selection(progress.steps)
+            selection.begin(self._network, room, side_by_side)
             try:
                 self._make_steps(
-                    side_by_side, progress, room=room, keeper=keeper, began=began, say=say
+                    side_by_side,
+                    progress,
+                    room=room,
+                    keeper=keeper,
+                    selection=selection,
+                    began=began,
+                    say=say,
                 )
                 _check_finite(self._weights)
             except _HarmError as harm:
                 self._bring_back(keeper, progress, harm)
+            self._choose(selection, progress, room, side_by_side)
+            progress.seconds = time.monotonic() - began
+        say(f"kept: {progress.reason}")
         if progress.stopped is not None:
             say(f"stopped: {progress.stopped}")
         progress.out_of_memory = aiming.halvings + room.halvings
         return progress
+
+    def _selection(self, steps: int) -> Selection:
+        an_epoch = sum(len(row.ids) for row in self._rows)
+        tokens = steps * min(self._recipe.tokens_per_step, an_epoch)
+        return Selection(self._probe, self._recipe.retention_limit, steps=steps, tokens=tokens)
+
+    def _choose(
+        self, selection: Selection, progress: Progress, room: Room, side_by_side: Lanes
+    ) -> None:
+        """Keep the best state: the one that the weights are in, or one that was measured."""
+        last = len(progress.curve) if progress.kept is None else progress.kept
+        if all(found.step != last for found in selection.probed):
+            try:
+                selection.see(last, self._network, self._weights, room, side_by_side)
+            except ArithmeticError as nothing:
+                if selection.kept is None:
+                    raise TrainingError(f"{nothing}: no state of the run is good") from nothing
+        if selection.kept is not None and selection.kept.step != last:
+            selection.bring_back(self._weights)
+            progress.kept = selection.kept.step
+        progress.probes = selection.probed
+        progress.reason = selection.reason
 
     def _hold_on(self, side_by_side: Lanes, aiming: Room, room: Room, say: Say) -> None:
         """Remember the champion, and listen where it has little to say."""
@@ -142,27 +191,29 @@ class Lessons:
             least=max(len(row.ids) for row in rows if row.replay),
         )
 
-    def _weigh(self, pairs: Pairs, side_by_side: Lanes, room: Room) -> None:
-        """What the champion makes of chosen and rejected answers."""
+    def _weigh(self, answers: Pairs | Thumbs, what: str, side_by_side: Lanes, room: Room) -> None:
+        """What the champion makes of chosen and rejected, or liked and disliked, answers."""
         room.run(
-            lambda at_once: pairs.remember(self._network, at_once, side_by_side),
-            "asking the champion what it prefers",
-            least=pairs.longest(range(len(pairs))),
+            lambda at_once: answers.remember(self._network, at_once, side_by_side),
+            f"asking the champion what it {what}",
+            least=answers.longest(range(len(answers))),
         )
 
     def _planned(self) -> Iterator[list[_Task]]:
         """Without end: what is done in each optimiser step."""
-        recipe, rows, pairs = self._recipe, self._rows, self._pairs
-        tokens = recipe.tokens_per_step
-        planned = batches.steps(rows, tokens, recipe.seed)
-        if pairs is None:
-            for chosen in planned:
-                yield [self._on_rows(batch) for batch in chosen]
-            return
-        # Through the pairs as often as through the rows.
-        share = tokens * pairs.tokens // sum(len(row.ids) for row in rows)
-        for chosen, preferred in zip(planned, pairs.steps(share, recipe.seed), strict=False):
-            yield [*map(self._on_rows, chosen), self._on_pairs(pairs, preferred)]
+        others = []
+        if (pairs := self._pairs) is not None:
+            others.append(map(partial(self._on_pairs, pairs), self._beside(pairs)))
+        if (thumbs := self._thumbs) is not None:
+            others.append(map(partial(self._on_thumbs, thumbs), self._beside(thumbs)))
+        for chosen in batches.steps(self._rows, self._recipe.tokens_per_step, self._recipe.seed):
+            yield [*map(self._on_rows, chosen), *map(next, others)]
+
+    def _beside(self, answers: Pairs | Thumbs) -> Iterator[list[int]]:
+        """Those of each step: through all of them as often as through the rows."""
+        an_epoch = sum(len(row.ids) for row in self._rows)
+        share = self._recipe.tokens_per_step * answers.tokens // an_epoch
+        return answers.steps(share, self._recipe.seed)
 
     def _on_rows(self, batch: list[int]) -> _Task:
         longest = max(len(self._rows[index].ids) for index in batch)
@@ -171,6 +222,9 @@ class Lessons:
     def _on_pairs(self, pairs: Pairs, chosen: list[int]) -> _Task:
         return _Task(partial(self._prefer, pairs, chosen), pairs.longest(chosen))
 
+    def _on_thumbs(self, thumbs: Thumbs, chosen: list[int]) -> _Task:
+        return _Task(partial(self._approve, thumbs, chosen), thumbs.longest(chosen))
+
     def _make_steps(
         self,
         side_by_side: Lanes,
@@ -178,6 +232,7 @@ class Lessons:
         *,
         room: Room,
         keeper: Keeper,
+        selection: Selection,
         began: float,
         say: Say,
     ) -> None:
@@ -188,7 +243,7 @@ class Lessons:
         for step, tasks in enumerate(islice(self._planned(), steps), 1):
             elapsed = time.monotonic() - began
             step_s = (elapsed - prepared) / max(1, step - 1)
-            if self._budget.is_over(elapsed, step_s):
+            if self._budget.is_over(elapsed, step_s + selection.seconds):
                 progress.stopped = self._out_of_time(step)
                 return
             optimiser.spent = self._budget.spent(elapsed, step_s, steps - step + 1)
@@ -203,9 +258,19 @@ class Lessons:
             optimiser.step(_total([part.gradients for part in learnt]))
             progress.seconds = time.monotonic() - began
             progress.add(step, rate, losses, sum(part.tokens for part in learnt))
+            if selection.due(step):
+                self._see(selection, step, room, side_by_side)
             if time.monotonic() - said > _SAY_EVERY_S or step == steps:
                 said = time.monotonic()
                 say(_line(progress, step))
+
+    def _see(self, selection: Selection, step: int, room: Room, side_by_side: Lanes) -> None:
+        """Measure a state on the way, which may be no good."""
+        _check_finite(self._weights)
+        try:
+            selection.see(step, self._network, self._weights, room, side_by_side)
+        except ArithmeticError as nothing:
+            raise _HarmError(str(nothing)) from nothing
 
     def _learn(self, chosen: Sequence[int], at_once: int) -> _Learnt:
         """The gradients of one batch."""
@@ -229,6 +294,23 @@ class Lessons:
         )
         return self._differentiated(found, tokens, over=len(chosen))
 
+    def _approve(self, thumbs: Thumbs, chosen: Sequence[int], at_once: int) -> _Learnt:
+        """The gradients of the preference for liked answers, and against disliked ones."""
+        recipe = self._recipe
+        reference = thumbs.reference(self._network, chosen, at_once)
+
+        def learn(part: Sequence[int]) -> _Learnt:
+            found, tokens = thumbs.loss(
+                self._network,
+                part,
+                reference,
+                beta=recipe.thumbs_beta,
+                weight=recipe.thumbs_weight,
+            )
+            return self._differentiated(found, tokens, over=len(part))
+
+        return _whole([learn(part) for part in thumbs.parts(chosen, at_once)])
+
     def _differentiated(self, found: Loss, tokens: int, over: int) -> _Learnt:
         import torch
 
@@ -250,7 +332,7 @@ class Lessons:
                 f"{said}, and no state before was better than the start; lower the recipe's"
                 f" learning rate of {self._recipe.learning_rate:g}"
             ) from harm
-        progress.stopped = f"{said}; kept is the last good state, that after {keeper.after} steps"
+        progress.stopped = f"{said}; the last good state is that after {keeper.after} steps"
         progress.kept = keeper.after
 
 
@@ -296,6 +378,7 @@ def _whole(parts: Sequence[_Learnt]) -> _Learnt:
         surprise=mean([each.surprise for each in found]),
         divergence=mean([each.divergence for each in found]),
         preference=mean([each.preference for each in found]),
+        thumbs=mean([each.thumbs for each in found]),
     )
     return _Learnt(of_whole, sum(part.tokens for part in parts), over, gradients)
 

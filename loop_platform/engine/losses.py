@@ -31,6 +31,8 @@ class Loss:
     """From the champion, on its own answers."""
     preference: float | None = None
     """Of pairs: loop_platform/engine/preference.py."""
+    thumbs: float | None = None
+    """Of liked and disliked answers: loop_platform/engine/thumbs.py."""
 
 
 def loss(network: Network, batch: Batch, anchor: Anchor, divergence_weight: float) -> Loss:
@@ -47,6 +49,34 @@ def loss(network: Network, batch: Batch, anchor: Anchor, divergence_weight: floa
 def surprises(states: Any, vocabulary: Frozen, targets: Any) -> Any:  # noqa: ANN401
     """[tokens]: the surprise at each target, in float32 (nats)."""
     return _functions()[1].apply(states, vocabulary, targets)
+
+
+def judged(states: Any, vocabulary: Frozen, targets: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """[tokens] each: the surprise at each target (nats), and whether it is the likeliest word.
+
+    For looking, not for learning: no gradient comes of it.
+    """
+    import torch
+
+    surprise, likeliest = [], []
+    for part in _parts(len(states)):
+        scores, _, whole = _weighed(vocabulary.forwards(states[part]))
+        at = targets[part, None]
+        surprise.append((whole - scores.gather(1, at))[:, 0])
+        likeliest.append(scores.argmax(-1) == targets[part])
+    return torch.cat(surprise), torch.cat(likeliest)
+
+
+def divergences(states: Any, vocabulary: Frozen, champion: Any) -> Any:  # noqa: ANN401
+    """[tokens]: how far each is from the champion's hidden states (nats), without a gradient."""
+    import torch
+
+    found = []
+    for part in _parts(len(states)):
+        ours, _, whole = _weighed(vocabulary.forwards(states[part]))
+        theirs, aims, all_theirs = _weighed(vocabulary.forwards(champion[part]))
+        found.append((aims * (theirs - ours)).sum(-1) + (whole - all_theirs)[:, 0])
+    return torch.cat(found)
 
 
 def _function() -> Any:  # noqa: ANN401

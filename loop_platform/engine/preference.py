@@ -12,11 +12,11 @@ corrections, never in its place.
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from loop_platform.engine import batches
 from loop_platform.engine.lanes import Lanes
-from loop_platform.engine.losses import Loss, surprises
+from loop_platform.engine.likelihood import ask, log_probabilities
+from loop_platform.engine.losses import Loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.rows import Row
 
@@ -54,20 +54,8 @@ class Pairs:
 
     def remember(self, network: Network, at_once: int, side_by_side: Lanes) -> None:
         """Ask the champion, which the network still is, once and without gradients."""
-        import torch
-
-        def ask(pairs: Sequence[int]) -> list[float]:
-            with torch.inference_mode():
-                said: list[float] = self._log_probabilities(network, self._batch(pairs)).tolist()
-                return said
-
-        parts = self.parts(range(len(self)), at_once)
-        found = side_by_side.run(ask, parts)
-        self._champion = {
-            row: said
-            for pairs, told in zip(parts, found, strict=True)
-            for row, said in zip(_rows_of(pairs), told, strict=True)
-        }
+        parts = [_rows_of(pairs) for pairs in self.parts(range(len(self)), at_once)]
+        self._champion = ask(network, self._rows, parts, side_by_side)
 
     def loss(
         self, network: Network, pairs: Sequence[int], *, beta: float, weight: float
@@ -75,25 +63,13 @@ class Pairs:
         """The mean over the pairs, times `weight`, and how many tokens it was made of."""
         import torch
 
-        batch = self._batch(pairs)
-        champion = torch.tensor([self._champion[row] for row in batch.rows])
-        gained = self._log_probabilities(network, batch) - champion
+        rows = _rows_of(pairs)
+        champion = torch.tensor([self._champion[row] for row in rows])
+        gained = log_probabilities(network, self._rows, rows) - champion
         margin = beta * (gained[0::2] - gained[1::2])
         mean = -torch.nn.functional.logsigmoid(margin).mean()
-        figure = float(mean.detach())
-        return Loss(weight * mean, None, None, preference=figure), batch.tokens
-
-    def _batch(self, pairs: Sequence[int]) -> batches.Batch:
-        return batches.collate(self._rows, _rows_of(pairs))
-
-    def _log_probabilities(self, network: Network, batch: batches.Batch) -> Any:  # noqa: ANN401
-        """[rows]: of each answer, chosen and rejected in turn."""
-        import torch
-
-        lengths = torch.tensor([self._rows[row].answer_tokens for row in batch.rows])
-        answers = torch.arange(len(lengths)).repeat_interleave(lengths)
-        by_token = surprises(network.answer_states(batch), network.vocabulary, batch.targets)
-        return -by_token.new_zeros(len(lengths)).index_add(0, answers, by_token)
+        tokens = sum(len(self._rows[row].ids) for row in rows)
+        return Loss(weight * mean, None, None, preference=float(mean.detach())), tokens
 
 
 def _rows_of(pairs: Sequence[int]) -> list[int]:

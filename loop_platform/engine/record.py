@@ -11,7 +11,9 @@ import msgspec
 
 from loop_platform.engine.job import Job, Recipe
 from loop_platform.engine.losses import Loss
-from loop_platform.engine.rows import RowRefusedError
+from loop_platform.engine.material import Material, files
+from loop_platform.engine.probe import Probed
+from loop_platform.engine.rows import content_hash
 
 FILE = "training.json"
 
@@ -26,6 +28,7 @@ class Point:
     learning_rate: float
     tokens: int
     preference: float | None = None
+    thumbs: float | None = None
 
 
 @dataclass
@@ -40,15 +43,26 @@ class Progress:
     """Why not all steps were made."""
     kept: int | None = None
     """After how many steps the state was that is kept, where it is not the last."""
+    reason: str = ""
+    """Why that state is kept."""
+    probes: list[Probed] = field(default_factory=list)
+    """What was found on rows held apart, at the start and on the way."""
     out_of_memory: list[dict[str, object]] = field(default_factory=list)
 
     def add(self, step: int, learning_rate: float, losses: Sequence[Loss], tokens: int) -> None:
         """The step that was just made: its batches' losses and tokens."""
         self.tokens += tokens
-        surprise = _mean([loss.surprise for loss in losses])
-        divergence = _mean([loss.divergence for loss in losses])
-        preference = _mean([loss.preference for loss in losses])
-        self.curve.append(Point(step, surprise, divergence, learning_rate, self.tokens, preference))
+        self.curve.append(
+            Point(
+                step,
+                _mean([loss.surprise for loss in losses]),
+                _mean([loss.divergence for loss in losses]),
+                learning_rate,
+                self.tokens,
+                _mean([loss.preference for loss in losses]),
+                _mean([loss.thumbs for loss in losses]),
+            )
+        )
 
     @property
     def tokens_per_s(self) -> float:
@@ -61,30 +75,29 @@ class Progress:
         return _mean([p.surprise for p in last]), _mean([p.divergence for p in last])
 
 
-def record(
-    job: Job,
-    data_sha256: str,
-    rows: tuple[int, int, int],
-    refused: Sequence[RowRefusedError],
-    progress: Progress,
-) -> dict[str, object]:
-    """The record as JSON values; `rows` are corrections, replay and pairs that were trained on."""
+def record(job: Job, given: Material, progress: Progress) -> dict[str, object]:
+    """The record as JSON values."""
     surprise, divergence = progress.tail()
     return {
         "base": job.base_name,
         "licence": job.licence,
         "parent": None if job.parent is None else Path(job.parent).name,
-        "data_sha256": data_sha256,
-        "corrections": rows[0],
-        "replay": rows[1],
-        "preferences": rows[2],
-        "refused": [error.as_record() for error in refused],
+        "data_sha256": content_hash(*files(job)),
+        "corrections": given.corrections,
+        "replay": given.replayed,
+        "preferences": 0 if given.pairs is None else len(given.pairs),
+        "thumbs": 0 if given.thumbs is None else len(given.thumbs),
+        "methods": list(given.methods),
+        "held_apart": {"corrections": len(given.probe), "replay": given.probe.replayed},
+        "refused": [error.as_record() for error in given.refused],
         "modes": msgspec.to_builtins(job.modes),
         "recipe": recipe(job.recipe),
         "seed": job.recipe.seed,
         "steps": len(progress.curve),
         "stopped": progress.stopped,
         "kept_after": progress.kept,
+        "kept_because": progress.reason,
+        "probes": [asdict(found) for found in progress.probes],
         "out_of_memory": progress.out_of_memory,
         "tokens": progress.tokens,
         "seconds": round(progress.seconds, 1),

@@ -9,7 +9,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Answered = Literal["answer", "rejected"]
+_ENDED: dict[Answered, str] = {"answer": "ended", "rejected": "rejected_ended"}
+"""Where a line says that the answer was not cut."""
 
 
 class RowRefusedError(ValueError):
@@ -35,16 +39,30 @@ class Row:
     answer_from: int
     replay: bool
     """The champion's own answer: a divergence from the champion counts on it."""
+    apart: bool = False
+    """Never learnt from: shows how a state of the run does (loop_platform/engine/probe.py)."""
 
     @property
     def answer_tokens(self) -> int:
         return len(self.ids) - self.answer_from
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What a line says."""
+
+    messages: list[dict[str, str]]
+    answer: str
+    ended: bool
+    apart: bool
+
+
 def read(file: Path, tokenizer: Any, *, replay: bool, max_tokens: int) -> list[Row]:  # noqa: ANN401
-    """The rows of a JSON-lines file of `{"messages": […], "answer": …, "ended"?: bool}`.
+    """The rows of a JSON-lines file of `{"messages": […], "answer": …, "ended"?: bool,
+    "apart"?: bool}`.
 
     `ended` false says that the answer was cut by a token limit: no end of turn is learnt from it.
+    `apart` says that nothing at all is.
 
     Raises:
         RowRefusedError: a line is no such object, is empty, is too long, or does not fit the chat
@@ -72,7 +90,7 @@ def sift(
     refused: list[RowRefusedError] = []
     for number, line in _lines(file):
         try:
-            rows.append(Row(*_encoded(file, number, line, tokenizer, max_tokens), replay))
+            rows.append(_row(file, number, line, tokenizer, max_tokens, replay=replay))
         except NoRowError:
             raise
         except RowRefusedError as error:
@@ -87,7 +105,8 @@ def sift_pairs(
     max_tokens: int,
 ) -> tuple[list[Row], list[Row], list[RowRefusedError]]:
     """Chosen rows, rejected rows and what was refused, of a JSON-lines file of
-    `{"messages": […], "answer": …, "rejected": …}`; a pair of which one is refused is no pair.
+    `{"messages": […], "answer": …, "rejected": …, "rejected_ended"?: bool}`; a pair of which one is
+    refused is no pair.
 
     Raises:
         NoRowError: a line is no such object.
@@ -97,16 +116,44 @@ def sift_pairs(
     refused: list[RowRefusedError] = []
     for number, line in _lines(file):
         try:
-            one = _encoded(file, number, line, tokenizer, max_tokens)
-            other = _encoded(file, number, line, tokenizer, max_tokens, answered="rejected")
+            one = _row(file, number, line, tokenizer, max_tokens)
+            other = _row(file, number, line, tokenizer, max_tokens, answered="rejected")
         except NoRowError:
             raise
         except RowRefusedError as error:
             refused.append(error)
         else:
-            chosen.append(Row(*one, replay=False))
-            rejected.append(Row(*other, replay=False))
+            chosen.append(one)
+            rejected.append(other)
     return chosen, rejected, refused
+
+
+def sift_thumbs(
+    file: Path,
+    tokenizer: Any,  # noqa: ANN401
+    *,
+    max_tokens: int,
+) -> tuple[list[Row], list[Row], list[RowRefusedError]]:
+    """Liked rows, disliked rows and what was refused, of a JSON-lines file of `{"messages": […],
+    "answer": …, "liked": bool, "ended"?: bool}`.
+
+    Raises:
+        NoRowError: a line is no such object.
+    """
+    rows: dict[bool, list[Row]] = {True: [], False: []}
+    refused: list[RowRefusedError] = []
+    for number, line in _lines(file):
+        try:
+            row = _row(file, number, line, tokenizer, max_tokens)
+            liked = json.loads(line).get("liked")
+            if not isinstance(liked, bool):
+                raise NoRowError(file, number, f'"liked" is {liked!r}, neither true nor false')
+            rows[liked].append(row)
+        except NoRowError:
+            raise
+        except RowRefusedError as error:
+            refused.append(error)
+    return rows[True], rows[False], refused
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -124,26 +171,27 @@ def content_hash(*files: Path) -> str:
     return digest.hexdigest()
 
 
-def _encoded(
+def _row(
     file: Path,
     number: int,
     line: str,
     tokenizer: Any,  # noqa: ANN401
     max_tokens: int,
     *,
-    answered: str = "answer",
-) -> tuple[tuple[int, ...], int]:
-    messages, answer, ended = _parsed(file, number, line, answered)
-    _check_words(file, number, answer, tokenizer)
-    prompt, whole = _templated(file, number, tokenizer, messages, answer)
+    answered: Answered = "answer",
+    replay: bool = False,
+) -> Row:
+    said = _parsed(file, number, line, answered)
+    _check_words(file, number, said.answer, tokenizer)
+    prompt, whole = _templated(file, number, tokenizer, said.messages, said.answer)
     if not whole.startswith(prompt):
         raise RowRefusedError(file, number, "the chat template does not put the answer last")
     prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
-    answer_ids = _answer_ids(tokenizer, whole[len(prompt) :], ended=ended)
+    answer_ids = _answer_ids(tokenizer, whole[len(prompt) :], ended=said.ended)
     length = len(prompt_ids) + len(answer_ids)
     if length > max_tokens:
         raise RowRefusedError(file, number, f"{length} tokens; at most {max_tokens} are served")
-    return (*prompt_ids, *answer_ids), len(prompt_ids)
+    return Row((*prompt_ids, *answer_ids), len(prompt_ids), replay, said.apart)
 
 
 def _answer_ids(tokenizer: Any, text: str, *, ended: bool) -> list[int]:  # noqa: ANN401
@@ -183,9 +231,7 @@ def _check_words(file: Path, number: int, answer: str, tokenizer: Any) -> None: 
         )
 
 
-def _parsed(
-    file: Path, number: int, line: str, answered: str
-) -> tuple[list[dict[str, str]], str, bool]:
+def _parsed(file: Path, number: int, line: str, answered: Answered) -> _Said:
     try:
         row = json.loads(line)
         messages, answer = row["messages"], row[answered]
@@ -204,7 +250,8 @@ def _parsed(
     if not isinstance(answer, str):
         raise RowRefusedError(file, number, "the answer is no text")
     told = [turn | {"content": text} for turn, text in zip(messages, spoken, strict=True)]
-    return told, answer, bool(row.get("ended", True))
+    ended, apart = bool(row.get(_ENDED[answered], True)), bool(row.get("apart", False))
+    return _Said(told, answer, ended, apart)
 
 
 def _text(content: object) -> str | None:

@@ -14,6 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
+from loop_platform.engine import faulty
 from loop_platform.engine.assignment import Assignment, read
 from loop_platform.engine.lifetime import die_with_parent
 
@@ -97,6 +98,9 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
+    if (fault := faulty.planted(assignment)) is not None:
+        die_with_parent()
+        faulty.serve(assignment, fault)
     gpu = has_gpu()
     os.environ.update(environment(assignment, gpu=gpu))
     die_with_parent()

@@ -19,6 +19,7 @@ from loop_platform.engine.adapter import AdapterRefusedError
 from loop_platform.engine.job import decode
 from loop_platform.engine.lessons import TrainingError
 from loop_platform.engine.lifetime import InterruptedBySignalError, die_with_parent, stop_on_signals
+from loop_platform.engine.material import NothingToLearnError
 from loop_platform.engine.room import NoRoomError
 from loop_platform.engine.rows import RowRefusedError
 from loop_platform.engine.training import train
@@ -26,6 +27,7 @@ from loop_platform.engine.training import train
 _REFUSALS = (
     RowRefusedError,
     AdapterRefusedError,
+    NothingToLearnError,
     TrainingError,
     NoRoomError,
     msgspec.ValidationError,

@@ -11,9 +11,8 @@ from typing import Any
 from loop_platform.engine import adapter, card, merge, record, vector_math
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
+from loop_platform.engine.material import Material, material
 from loop_platform.engine.network import Network
-from loop_platform.engine.preference import Pairs
-from loop_platform.engine.rows import Row, RowRefusedError, content_hash, sift, sift_pairs
 
 _SPACE = 1.2
 """Times the base's weights: merged ones and the adapter, with some to spare."""
@@ -35,8 +34,9 @@ def train(job: Job, say: Say) -> Trained:
     Raises:
         NoRowError: a file of the data is not what it should be.
         AdapterRefusedError: the parent is no adapter, or holds a pickle.
-        TrainingError: there is nothing to train on, no disk for what comes of it, no time, or the
-            loss is no number any more.
+        NothingToLearnError: there is nothing to train on.
+        TrainingError: there is no disk for what comes of it, no time, or the loss is no number any
+            more.
         NoRoomError: there is no memory for it.
     """
     import torch
@@ -47,24 +47,29 @@ def train(job: Job, say: Say) -> Trained:
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
     _check_disk(job)
-    rows, pairs, refused = _data(job)
-    for error in refused:
+    given = _material(job)
+    for error in given.refused:
         say(f"refused: {error}")
-    corrections = sum(not row.replay for row in rows)
     say(
-        f"{corrections} corrections and {len(rows) - corrections} replayed answers,"
-        f" {sum(len(row.ids) for row in rows)} tokens an epoch"
+        f"{given.corrections} corrections and {given.replayed} replayed answers, {given.tokens}"
+        f" tokens an epoch; {len(given.probe)} and {given.probe.replayed} held apart"
     )
-    if job.recipe.preference_weight > 0:
-        say(f"{0 if pairs is None else len(pairs)} pairs of a chosen and a rejected answer")
+    for method in given.methods:
+        say(method)
     network = Network(_adapted(job))
     say(network.way)
-    fresh = job.parent is None
-    lessons = Lessons(network, rows, job.recipe, fresh=fresh, pairs=pairs, budget_s=job.budget_s)
+    lessons = Lessons(
+        network,
+        given.rows,
+        job.recipe,
+        fresh=job.parent is None,
+        pairs=given.pairs,
+        thumbs=given.thumbs,
+        probe=given.probe,
+        budget_s=job.budget_s,
+    )
     progress = lessons.run(say)
-    counts = (corrections, len(rows) - corrections, 0 if pairs is None else len(pairs))
-    fields = record.record(job, content_hash(*_files(job)), counts, refused, progress)
-    return _save(network.adapted, job, fields)
+    return _save(network.adapted, job, record.record(job, given, progress))
 
 
 def _check_disk(job: Job) -> None:
@@ -80,34 +85,13 @@ def _check_disk(job: Job) -> None:
         )
 
 
-def _files(job: Job) -> list[Path]:
-    given = (job.corrections, job.replay, job.preferences)
-    return [Path(file) for file in given if file is not None]
-
-
-def _data(job: Job) -> tuple[list[Row], Pairs | None, list[RowRefusedError]]:
-    """What is trained on, and what cannot be."""
+def _material(job: Job) -> Material:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(job.base)
     if tokenizer.chat_template is None:
         raise TrainingError(f"{job.base} has no chat template: its prompts cannot be rebuilt")
-    corrected, refused = sift(
-        Path(job.corrections), tokenizer, replay=False, max_tokens=job.max_tokens
-    )
-    replayed, others = sift(Path(job.replay), tokenizer, replay=True, max_tokens=job.max_tokens)
-    if not corrected:
-        why = f": {len(refused)} were refused, the first as {refused[0]}" if refused else ""
-        raise TrainingError(f"{job.corrections} has no row to learn{why}")
-    refused += others
-    pairs = None
-    if job.preferences is not None and job.recipe.preference_weight > 0:
-        chosen, rejected, others = sift_pairs(
-            Path(job.preferences), tokenizer, max_tokens=job.max_tokens
-        )
-        refused += others
-        pairs = Pairs(chosen, rejected) if chosen else None
-    return corrected + replayed, pairs, refused
+    return material(job, tokenizer)
 
 
 def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped

@@ -13,6 +13,7 @@ worker keeps the limits by itself.
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
@@ -27,6 +28,8 @@ from loop_platform.settings import GatewaySettings
 _INTERVAL_S = 1.0
 
 Clock = Callable[[], float]
+Limit = tuple[str, str]
+"""Whose, `key` or `tenant`, and of what, `requests` or `tokens`."""
 
 
 class Bucket:
@@ -98,10 +101,11 @@ class Bucket:
 class Allowance:
     """The buckets that a key's calls are taken from."""
 
-    __slots__ = ("_requests", "_tokens", "key")
+    __slots__ = ("_refused", "_requests", "_tokens", "key")
 
-    def __init__(self, key: Key, buckets: list[Bucket]) -> None:
+    def __init__(self, key: Key, buckets: list[Bucket], refused: Counter[Limit]) -> None:
         self.key = key
+        self._refused = refused
         self._requests = [bucket for bucket in buckets if bucket.unit == "requests"]
         self._tokens = [bucket for bucket in buckets if bucket.unit == "tokens"]
 
@@ -117,6 +121,7 @@ class Allowance:
             if bucket.level < 1 and (empty is None or bucket.wait_s() > empty.wait_s()):
                 empty = bucket
         if empty is not None:
+            self._refused[empty.subject.split()[0], empty.unit] += 1
             raise self._refusal(empty)
         for bucket in self._requests:
             bucket.take(1)
@@ -160,6 +165,8 @@ class Allowances:
         self._settings = settings
         self._clock = clock
         self._tenants_free = not settings.limits_tenants
+        self.refused: Counter[Limit] = Counter()
+        """Calls since the start, by the limit that they met."""
         self._by_key: dict[str, Allowance] = {}
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._turns = Repeating("adding up of what was asked for", self.tell, _INTERVAL_S)
@@ -181,8 +188,11 @@ class Allowances:
             return None
         known = self._by_key.get(key.key_id)
         if known is None or known.key is not key:  # the keys were read again
-            known = self._by_key[key.key_id] = Allowance(key, list(self._of(key)))
+            known = self._by_key[key.key_id] = self._made(key)
         return known
+
+    def _made(self, key: Key) -> Allowance:
+        return Allowance(key, list(self._of(key)), self.refused)
 
     def tell(self) -> None:
         """Adds to the database what was taken here, and hears what was taken elsewhere."""

@@ -4,6 +4,7 @@ not.
 The answer passes byte for byte, but for what the gateway asked the engine for in addition.
 """
 
+import asyncio
 import contextlib
 
 from starlette.types import Receive, Scope, Send
@@ -15,6 +16,7 @@ from loop_platform.gateway.incoming import CallerGoneError, authorised, body_of,
 from loop_platform.gateway.journal import JournalError
 from loop_platform.gateway.parts import Parts
 from loop_platform.gateway.presence import Presence
+from loop_platform.gateway.redactors import RedactorError
 from loop_platform.gateway.refusals import RefusedError, unavailable
 from loop_platform.gateway.responses import stream_of
 from loop_platform.gateway.upstream import Reply, UpstreamError
@@ -40,17 +42,22 @@ class Completions:
             self._parts.mirror.offer(exchange)
             await reply.finish()
         except CallerGoneError as error:
-            self._abandon(exchange, Outcome(_CLIENT_CLOSED, False, str(error)))
+            await self._abandon(exchange, Outcome(_CLIENT_CLOSED, False, str(error)))
         except UpstreamError as error:
             exchange.received.append(error.body)
             fault = error.status != 404
-            self._abandon(exchange, Outcome(error.status, False, error.detail, fault=fault))
+            await self._abandon(exchange, Outcome(error.status, False, error.detail, fault=fault))
+            with contextlib.suppress(JournalError):  # the caller is told of a failure anyway
+                await self._parts.books.settle()
             raise _with_headers(_refusal(error), exchange) from error
         except JournalError as error:
+            if self._parts.redactors.covers(exchange.key.tenant):
+                await self._abandon(exchange, Outcome(503, False, error.reason))
             exchange.outcome = exchange.outcome or Outcome(503, False, "it cannot be recorded")
-            raise _with_headers(_unrecorded(), exchange) from error
+            raise _with_headers(_unrecorded(error), exchange) from error
         finally:
-            self._abandon(exchange, Outcome(500, False, "the gateway broke off"))
+            if exchange.outcome is None:
+                await self._abandon(exchange, Outcome(500, False, "the gateway broke off"))
 
     async def _opened(self, scope: Scope, receive: Receive) -> Exchange:
         headers = headers_of(scope)
@@ -63,7 +70,13 @@ class Completions:
         wanted = asked(self._endpoint, body, headers, settings)
         call_id = self._parts.identity.mint(key.tenant)
         target = self._parts.dispatch.target(wanted, key, call_id)
-        return Exchange(call_id, key, wanted, target, allowance=allowance)
+        exchange = Exchange(call_id, key, wanted, target, allowance=allowance)
+        if self._parts.redactors.covers(key.tenant):
+            try:
+                exchange.redacted = self._parts.redactors.begin(wanted.body)
+            except RedactorError as error:
+                raise _unrecorded(error) from error
+        return exchange
 
     async def _answer(self, exchange: Exchange, send: Send) -> Reply:
         reply = await self._parts.dispatch.reply(exchange)
@@ -79,6 +92,8 @@ class Completions:
         exchange.receive(body)
         exchange.usage = usage_of(body)
         self._parts.books.close(exchange, Outcome(reply.status, True))
+        if exchange.recorded is not None:
+            await self._parts.books.recorded(exchange)
         await self._parts.books.settle()
         body = exchange.asked.hidden.whole(body)
         await send(_start(exchange, reply, (b"content-length", b"%d" % len(body))))
@@ -86,6 +101,8 @@ class Completions:
 
     async def _stream(self, exchange: Exchange, reply: Reply, send: Send) -> None:
         answer = stream_of(exchange, exchange.asked.hidden)
+        if exchange.redacted is not None:
+            await asyncio.shield(exchange.redacted)
         self._parts.books.open(exchange, reply.status)
         await send(_start(exchange, reply, (b"cache-control", b"no-cache")))
         onward, last = b"", None
@@ -102,17 +119,20 @@ class Completions:
             outcome = Outcome(reply.status, False, error.detail, fault=True)
         try:
             self._parts.books.close(exchange, outcome)
+            if exchange.recorded is not None:
+                await self._parts.books.recorded(exchange)
             await self._parts.books.settle()
             last = answer.last or _event(RefusedError(502, "the engine broke off", code="cut"))
-        except JournalError:
+        except JournalError as error:
             exchange.outcome = Outcome(503, False, "not recorded")
-            last = _event(_unrecorded())
+            last = _event(_unrecorded(error))
         await send({"type": "http.response.body", "body": onward + last})
 
-    def _abandon(self, exchange: Exchange, outcome: Outcome) -> None:
+    async def _abandon(self, exchange: Exchange, outcome: Outcome) -> None:
         """Closes a call that has no answer to hold back, unless it is closed."""
         with contextlib.suppress(JournalError):  # said and counted where it happened
             self._parts.books.close(exchange, outcome)
+            await self._parts.books.recorded(exchange)
 
 
 def _start(exchange: Exchange, reply: Reply, *more: tuple[bytes, bytes]) -> dict[str, object]:
@@ -136,8 +156,8 @@ def _event(refusal: RefusedError) -> bytes:
     return b"data: " + refusal.body() + b"\n\n"
 
 
-def _unrecorded() -> RefusedError:
-    return unavailable("the call cannot be recorded: the disk is full", "journal_unwritable", 5)
+def _unrecorded(error: JournalError) -> RefusedError:
+    return unavailable(f"the call cannot be recorded: {error.reason}", error.code, 5)
 
 
 def _refusal(error: UpstreamError) -> RefusedError:

@@ -64,7 +64,9 @@ class Dispatch:
             if champion is None or error.status in (404, 504):
                 raise
             self._counters.count(target.release, "canary", exchange.elapsed_ms(), error=True)
-            logger.warning("the champion answers for the canary: %s", error.detail)
+            # The engine's words may be the caller's, which a tenant does not want written down.
+            said = error.detail if exchange.redacted is None else error
+            logger.warning("the champion answers for the canary: %s", said)
             exchange.target = champion
             return await self._post(exchange)
 

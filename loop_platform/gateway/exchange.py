@@ -1,5 +1,6 @@
 """One call on its way through the gateway, and the record that stays of it."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from loop_platform.gateway.asked import Asked
 from loop_platform.gateway.events import Usage
 from loop_platform.gateway.routing import Target
 from loop_platform.keys import Key
+from loop_platform.personal_data.frames import Redacted
 from loop_platform.records import Call
 
 
@@ -46,6 +48,10 @@ class Exchange:
     usage: Usage = field(default_factory=Usage)
     outcome: Outcome | None = None
     """Set once, when the call is closed."""
+    redacted: asyncio.Future[Redacted] | None = None
+    """Of the request, where the tenant asks for it."""
+    recorded: asyncio.Task[None] | None = None
+    """Enters the call when it is redacted."""
 
     def receive(self, data: bytes) -> None:
         """Takes note of what the engine sent."""

@@ -36,7 +36,7 @@ from loop_platform.gateway.refusals import RefusedError, bad_request, unavailabl
 from loop_platform.identity import milliseconds_of
 from loop_platform.journey import journey
 from loop_platform.keys import Key
-from loop_platform.records import Contribution, Feedback
+from loop_platform.records import Call, Contribution, Feedback
 from loop_platform.retention.age import is_past
 
 T = TypeVar("T")
@@ -119,12 +119,32 @@ class FeedbackDesk:
         ms = milliseconds_of(call_id)
         return self._parts.identity.mint_of(_FEEDBACK_OF + tenant, ms, named)
 
+    def contributor(self, key: Key, user: str | None) -> str:
+        """The key's name, and whom of its application's users it speaks for; under a pseudonym
+        where the tenant wants no personal data recorded."""
+        user = name_of(user, "user")
+        if user is None:
+            return key.name
+        redactors = self._parts.redactors
+        if redactors.covers(key.tenant):
+            user = redactors.pseudonym(key.tenant, user)
+        return f"{key.name}/{user}"
+
+    async def redacted(self, record: Feedback | Contribution) -> Feedback | Contribution:
+        """As it may be entered; `RefusedError` (503) where it cannot be had so."""
+        try:
+            clean = await self._parts.books.redacted(record)
+        except JournalError as error:
+            raise _unwritable(error) from error
+        assert not isinstance(clean, Call)
+        return clean
+
     def enter(self, record: Feedback | Contribution) -> None:
         """Journals what came in; `RefusedError` (503) where it cannot be."""
         try:
             self._parts.books.enter(record)
         except JournalError as error:
-            raise _unwritable() from error
+            raise _unwritable(error) from error
 
     async def settle(self) -> None:
         """Returns when all that was entered is as durable as the settings say; `RefusedError`
@@ -132,7 +152,7 @@ class FeedbackDesk:
         try:
             await self._parts.books.settle()
         except JournalError as error:
-            raise _unwritable() from error
+            raise _unwritable(error) from error
 
     def remember(self, tenant: str, contributor: str, name: str, text: str) -> str:
         """What was remembered first of what a contributor names so: `text`, unless there was
@@ -140,7 +160,7 @@ class FeedbackDesk:
         try:
             return self._parts.kept.remember(_digest(tenant, contributor, name), text)
         except OSError as error:
-            raise _unwritable() from error
+            raise _unwritable(JournalError()) from error
 
     def recalled(self, tenant: str, contributor: str, name: str) -> str | None:
         """What is remembered of it."""
@@ -157,7 +177,7 @@ class FeedbackDesk:
             else self.id_of(key.tenant, call_id, key.name, name),
             call_id=call_id,
             tenant=key.tenant,
-            contributor=contributor_of(key, body.user),
+            contributor=self.contributor(key, body.user),
             kind=body.kind,
             received_at=time.time(),
             rating=body.rating,
@@ -171,7 +191,7 @@ class FeedbackDesk:
         body = decoded(_contributed, text)
         check_contributed(body)
         name = name_of(body.id, "id")
-        contributor = contributor_of(key, body.user)
+        contributor = self.contributor(key, body.user)
         feedback_id = self._new_id(key)
         return Contribution(
             feedback_id=feedback_id
@@ -189,7 +209,7 @@ class FeedbackDesk:
     async def _one(
         self, request: Request, read: "Callable[[Key, bytes], Feedback | Contribution]"
     ) -> Response:
-        record = read(*await self._read(request))
+        record = await self.redacted(read(*await self._read(request)))
         self.enter(record)
         await self.settle()
         return _json(202, {"feedback_id": record.feedback_id})
@@ -203,13 +223,15 @@ class FeedbackDesk:
             raise bad_request(f"a batch has 1 to {LARGEST_BATCH} items, not {len(items)}")
         told: list[dict[str, Any]] = []
         for start in range(0, len(items), _AT_A_TIME):
-            told += [self._told(key, item, read) for item in items[start : start + _AT_A_TIME]]
+            told += [
+                await self._told(key, item, read) for item in items[start : start + _AT_A_TIME]
+            ]
             await asyncio.sleep(0)
         await self.settle()
         refused = sum("error" in one for one in told)
         return _json(202, {"accepted": len(told) - refused, "refused": refused, "items": told})
 
-    def _told(
+    async def _told(
         self,
         key: Key,
         item: msgspec.Raw,
@@ -217,7 +239,7 @@ class FeedbackDesk:
     ) -> dict[str, Any]:
         """Takes an item of a batch, where it can be taken."""
         try:
-            record = read(key, bytes(item))
+            record = await self.redacted(read(key, bytes(item)))
             self.enter(record)
         except RefusedError as refusal:
             return {"status": refusal.status, "error": refusal.error()}
@@ -237,20 +259,13 @@ class FeedbackDesk:
         return self._parts.identity.mint(_FEEDBACK_OF + key.tenant)
 
 
-def contributor_of(key: Key, user: str | None) -> str:
-    """The key's name, and whom of its application's users it speaks for."""
-    user = name_of(user, "user")
-    return key.name if user is None else f"{key.name}/{user}"
-
-
 def _digest(*parts: str) -> str:
     """Hexadecimal, of texts that are nobody else's together."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def _unwritable() -> RefusedError:
-    message = "the feedback cannot be recorded: the disk is full"
-    return unavailable(message, "journal_unwritable", 5)
+def _unwritable(error: JournalError) -> RefusedError:
+    return unavailable(f"the feedback cannot be recorded: {error.reason}", error.code, 5)
 
 
 def _just_received(feedback_id: str) -> dict[str, Any]:

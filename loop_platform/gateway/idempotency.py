@@ -10,6 +10,7 @@ may come back for it; a stream ends with its caller.
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import logging
 import time
 
@@ -52,10 +53,15 @@ class Idempotent:
         caller = await authorised(headers, self._parts.keys, "caller")
         limit = self._parts.settings.gateway.max_body_bytes
         body = await body_of(headers, receive, limit)
-        name = _digest(caller.key_id.encode(), _checked(value))
+        owner, secret = caller.key_id.encode(), None
+        if self._parts.redactors.covers(caller.tenant):
+            # What is kept is personal data: in a file of another name, which only its caller reads.
+            owner += b"\0enciphered"
+            secret = hmac.digest(headers[b"authorization"].split()[-1], owner, "sha256")
+        name = _digest(owner, _checked(value))
         fingerprint = _digest(scope["path"].encode(), body)
         with Presence(receive):
-            answer = await self._held(name, fingerprint)
+            answer = await self._held(name, fingerprint, secret)
         heard = _Repeated(body, receive)
         if answer is None:
             heard.streaming.set()
@@ -67,11 +73,11 @@ class Idempotent:
                 return
             await self._completions(scope, heard, _Keeping(answer, scope, heard, send))
 
-    async def _held(self, name: str, fingerprint: str) -> KeptAnswer | None:
+    async def _held(self, name: str, fingerprint: str, secret: bytes | None) -> KeptAnswer | None:
         """The key's answer: whole, or this request's to give. None where none can be kept and the
         settings say to serve all the same."""
         try:
-            return await self._waited(name, fingerprint)
+            return await self._waited(name, fingerprint, secret)
         except OSError as error:
             logger.error("an answer cannot be kept for its Idempotency-Key: %s", error)
             if self._parts.settings.gateway.on_disk_full == "serve":
@@ -79,12 +85,12 @@ class Idempotent:
             message = "the Idempotency-Key cannot be honoured: the disk is full"
             raise unavailable(message, "answer_unwritable", 5) from error
 
-    async def _waited(self, name: str, fingerprint: str) -> KeptAnswer:
+    async def _waited(self, name: str, fingerprint: str, secret: bytes | None) -> KeptAnswer:
         deadline = time.monotonic() + self._parts.settings.gateway.upstream_timeout_s
         pause, longest = _POLL_S
         while True:
             with contextlib.ExitStack() as unless_wanted:
-                answer = self._parts.kept.open(name)
+                answer = self._parts.kept.open(name, secret)
                 unless_wanted.callback(answer.close)
                 if self._mine(answer, fingerprint):
                     unless_wanted.pop_all()

@@ -28,6 +28,7 @@ __all__ = [
     "SEALED_SUFFIX",
     "Journal",
     "JournalError",
+    "UnredactedError",
     "seal_abandoned",
     "sealed_segments",
     "segment_id_of",
@@ -41,17 +42,33 @@ _CONTINUED = _encoder.encode(Continued()) + b"\n"
 class JournalError(OSError):
     """A record could not be written: the disk is full, or worse."""
 
+    code = "journal_unwritable"
+    reason = "the disk is full"
+    """What a caller is told."""
+
+
+class UnredactedError(RuntimeError):
+    """A defect: a record with personal data in it was about to be written."""
+
 
 class Journal:
     """This worker's segments. Safe to use from several threads."""
 
-    def __init__(self, folder: Path, max_age_s: float, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_age_s: float,
+        max_bytes: int,
+        redacting: frozenset[str] = frozenset(),
+    ) -> None:
+        """`redacting`: the tenants whose records are taken only without personal data."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.unwritten = 0
         """Records that could not be written since the start."""
         self.when_full: Callable[[], None] = lambda: None
         """Called when a segment reached its size, so that `seal` has something to do."""
+        self._redacting = redacting
         self._max_age_s = max_age_s
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -64,6 +81,8 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Writes one record; `JournalError` when it is not on disk. A call ends its stream."""
+        if self._redacting:
+            self._check(record)
         line = _encoder.encode(record) + b"\n"
         try:
             self._append(line, ends=record.call_id if isinstance(record, Call) else None)
@@ -74,6 +93,8 @@ class Journal:
     def open(self, call: Call) -> None:
         """Enters a stream that begins: `call` is what is recorded of it if this worker is killed
         before it ends. `JournalError` when it is not on disk."""
+        if self._redacting:
+            self._check(call)
         self._append(_encoder.encode(Opened(call)) + b"\n", begins=call.call_id)
 
     def seal(self, *, everything: bool = False) -> None:
@@ -100,6 +121,11 @@ class Journal:
                 with self._lock:
                     self._unsynced |= unsynced
                 raise
+
+    def _check(self, record: Record) -> None:
+        """Nothing gets past this, whichever way it came."""
+        if record.redacted is None and record.tenant in self._redacting:
+            raise UnredactedError(f"a record of {record.tenant!r} was not redacted")
 
     def _append(self, line: bytes, *, begins: str | None = None, ends: str | None = None) -> None:
         with self._lock:

@@ -8,6 +8,9 @@ database away; machines that do not share the folder know nothing of each other'
 A file is a mark with a checksum, the request's fingerprint, the answer's head as a line of JSON,
 and its body. The mark is turned last: an answer counts when it is whole. Nothing is forced to the
 disk; what a power cut spoils, the checksum tells.
+
+Answers of a tenant that wants no personal data recorded can be read with the caller's own API key
+alone, which the platform does not have: what is replayed has to be what was said.
 """
 
 import contextlib
@@ -17,9 +20,13 @@ import secrets
 import time
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from loop_platform.repeating import Repeating
 
@@ -34,6 +41,7 @@ _WHOLE = b"="
 _MARK = 9
 """Bytes of the mark: its sign, and the CRC-32 of all that follows, hexadecimal."""
 _FINGERPRINT = 64
+_NONCE = 16
 _CONTENT = _MARK + _FINGERPRINT + 1
 """Where head and body begin."""
 
@@ -51,8 +59,10 @@ _head = msgspec.json.Decoder(Head)
 class KeptAnswer:
     """The file of one key, open. Close it: whatever is not whole by then goes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, secret: bytes | None = None) -> None:
         self._path = path
+        self._secret = secret
+        self._cipher: CipherContext | None = None
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._checksum = 0
         self.mine = False
@@ -104,11 +114,17 @@ class KeptAnswer:
         self.mine = True
         self._write(_mark(_STARTED, 0))
         self.write(fingerprint.encode() + b"\n")
+        if self._secret is not None:
+            nonce = secrets.token_bytes(_NONCE)
+            self.write(nonce)
+            self._cipher = Cipher(AES256(self._secret), CTR(nonce)).encryptor()
 
     def write_head(self, head: Head) -> None:
         self.write(msgspec.json.encode(head) + b"\n")
 
     def write(self, data: bytes) -> None:
+        if self._cipher is not None:
+            data = self._cipher.update(data)
         self._checksum = zlib.crc32(data, self._checksum)
         self._write(data)
 
@@ -125,21 +141,25 @@ class KeptAnswer:
     def read(self) -> tuple[Head, Iterator[bytes]]:
         """A whole answer: its head, and its body in pieces."""
         os.lseek(self._file, _CONTENT, os.SEEK_SET)
+        plain: CipherContext | None = None
+        if self._secret is not None:
+            nonce = os.read(self._file, _NONCE)
+            plain = Cipher(AES256(self._secret), CTR(nonce)).decryptor()
+        pieces = self._pieces(plain)
         start = b""
-        while b"\n" not in start and (data := os.read(self._file, _AT_A_TIME)):
+        while b"\n" not in start and (data := next(pieces, b"")):
             start += data
         line, _, body = start.partition(b"\n")
-        return _head.decode(line), self._rest(body)
+        return _head.decode(line), chain((body,), pieces)
 
     def close(self) -> None:
         if self.mine:
             self.remove()
         os.close(self._file)
 
-    def _rest(self, body: bytes) -> Iterator[bytes]:
-        yield body
+    def _pieces(self, plain: CipherContext | None) -> Iterator[bytes]:
         while data := os.read(self._file, _AT_A_TIME):
-            yield data
+            yield data if plain is None else plain.update(data)
 
     def _write(self, data: bytes) -> None:
         while data:
@@ -171,14 +191,15 @@ class KeptAnswers:
     def stop(self) -> None:
         self._turns.stop()
 
-    def open(self, name: str) -> KeptAnswer:
-        """The file of the key that hashes to `name`, hexadecimal; an empty one where none is."""
+    def open(self, name: str, secret: bytes | None = None) -> KeptAnswer:
+        """The file of the key that hashes to `name`, hexadecimal; an empty one where none is. With
+        a `secret` of 32 bytes, the answer is enciphered by it."""
         folder = self._shard(int(name[:4], 16) % _SHARDS)
         try:
-            return KeptAnswer(folder / name)
+            return KeptAnswer(folder / name, secret)
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return KeptAnswer(folder / name)
+            return KeptAnswer(folder / name, secret)
 
     def remember(self, name: str, text: str) -> str:
         """What was remembered first under `name`, a digest as `open` takes it: `text`, unless

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from loop_platform.gateway.asked import Asked
 from loop_platform.gateway.books import Books
 from loop_platform.gateway.events import usage_of
 from loop_platform.gateway.exchange import Exchange, Outcome
@@ -17,11 +18,15 @@ from loop_platform.gateway.responses import stream_of
 from loop_platform.gateway.routing import RouteTable, Target
 from loop_platform.gateway.upstream import Reply, Upstream, UpstreamError
 from loop_platform.identity import CallIdentity
+from loop_platform.keys import Key
+from loop_platform.personal_data.frames import Redacted
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 _WAITING = 512
+_WAITING_BYTES = 64 * 2**20
+"""Of requests. Their answers are let go: a shadow that hangs would hold the memory of them all."""
 
 _NOTHING_HIDDEN = Redaction(False, False)
 
@@ -37,6 +42,21 @@ class MirrorCounts:
     """Not mirrored: the trial or its lease ended while they waited."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What a copy is made of."""
+
+    call_id: str
+    key: Key
+    asked: Asked
+    redacted: asyncio.Future[Redacted] | None
+    target: Target
+
+    @property
+    def size(self) -> int:
+        return len(self.asked.sent)
+
+
 class Mirror:
     def __init__(
         self, routes: RouteTable, upstream: Upstream, books: Books, identity: CallIdentity
@@ -45,7 +65,8 @@ class Mirror:
         self._upstream = upstream
         self._books = books
         self._identity = identity
-        self._queue: asyncio.Queue[tuple[Exchange, Target]] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(_WAITING)
+        self._waiting_bytes = 0
         self._workers: list[asyncio.Task[None]] = []
         self.counts = MirrorCounts()
 
@@ -77,26 +98,30 @@ class Mirror:
         target = self._routes.current.mirror(exchange.call_id)
         if target is None:
             return
-        try:
-            self._queue.put_nowait((exchange, target))
-        except asyncio.QueueFull:
+        one = _Waiting(exchange.call_id, exchange.key, exchange.asked, exchange.redacted, target)
+        if self._queue.full() or self._waiting_bytes + one.size > _WAITING_BYTES:
             self.counts.dropped += 1
+            return
+        self._waiting_bytes += one.size
+        self._queue.put_nowait(one)
 
     async def _work(self) -> None:
         while True:
-            original, target = await self._queue.get()
-            if self._routes.current.mirror(original.call_id) == target:
-                await self._mirror(original, target)
+            original = await self._queue.get()
+            self._waiting_bytes -= original.size
+            if self._routes.current.mirror(original.call_id) == original.target:
+                await self._mirror(original)
             else:
                 self.counts.expired += 1
 
-    async def _mirror(self, original: Exchange, target: Target) -> None:
+    async def _mirror(self, original: _Waiting) -> None:
         copy = Exchange(
             call_id=self._identity.mint(original.key.tenant),
             key=original.key,
             asked=original.asked,
-            target=target,
+            target=original.target,
             pair_id=original.call_id,
+            redacted=original.redacted,
         )
         try:
             outcome = await self._outcome(copy)
@@ -107,6 +132,7 @@ class Mirror:
         self.counts.failed += not outcome.complete
         try:
             self._books.close(copy, outcome)
+            await self._books.recorded(copy)
         except JournalError:
             return  # said and counted where it happened
 

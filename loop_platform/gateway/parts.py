@@ -15,6 +15,7 @@ from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.gateway.mirror import Mirror
 from loop_platform.gateway.rating_links import LinkSigner
+from loop_platform.gateway.redactors import Redactors
 from loop_platform.gateway.routing import RouteTable
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.gateway.tallies import Tallies
@@ -61,8 +62,10 @@ class Parts:
     tallies: Tallies
     kept: KeptAnswers
     links: LinkSigner
+    redactors: Redactors
 
     async def start(self) -> None:
+        await self.redactors.start()
         await self.upstream.open()
         self.mirror.start()
         await asyncio.to_thread(self._start_threads)
@@ -70,6 +73,8 @@ class Parts:
     async def stop(self) -> None:
         """Everything taken in is in the journal by now; what can be shipped in time is."""
         await self.mirror.stop()
+        await self.books.finish()
+        await self.redactors.stop()
         await self.upstream.close()
         await asyncio.to_thread(self._stop_threads)
 
@@ -105,6 +110,7 @@ class Parts:
             "tallies": self.tallies,
             "kept answers": self.kept,
             "rate limits": self.allowances,
+            "redactors": self.redactors,
         }
         return [name for name, part in watched.items() if not part.alive]
 
@@ -116,23 +122,28 @@ def parts(settings: Settings) -> Parts:
         database_url(settings), pool_size=5, pool_pre_ping=True, connect_args=_CONNECTION
     )
     journal = Journal(
-        settings.data_dir / "journal", gateway.segment_max_age_s, gateway.segment_max_bytes
+        settings.data_dir / "journal",
+        gateway.segment_max_age_s,
+        gateway.segment_max_bytes,
+        frozenset(settings.redaction.tenants),
     )
     shipper = Shipper(journal, database, settings.lake)
     journal.when_full = shipper.wake
     counters = Counters(database, settings.gates.latency_budget_ms)
-    books = Books(journal, counters, gateway)
     secret = identity_secret(settings.data_dir / "identity.secret")
     identity = CallIdentity(secret)
+    redactors = Redactors(settings.redaction, secret)
+    books = Books(journal, counters, redactors, gateway)
     routes = RouteTable(database)
     upstream = Upstream(gateway.upstream_timeout_s, gateway.max_answer_bytes)
     mirror = Mirror(routes, upstream, books, identity)
+    allowances = Allowances(database, gateway)
     return Parts(
         settings=settings,
         database=database,
         identity=identity,
         keys=KeyRing(database),
-        allowances=Allowances(database, gateway),
+        allowances=allowances,
         routes=routes,
         upstream=upstream,
         dispatch=Dispatch(gateway, routes, upstream, counters),
@@ -141,11 +152,12 @@ def parts(settings: Settings) -> Parts:
         counters=counters,
         books=books,
         mirror=mirror,
-        tallies=Tallies(database, mirror, journal),
+        tallies=Tallies(database, mirror, journal, redactors, allowances),
         kept=KeptAnswers(
             settings.data_dir / KEPT_ANSWERS,
             gateway.idempotency_ttl_s,
             gateway.idempotency_max_bytes,
         ),
         links=LinkSigner(secret),
+        redactors=redactors,
     )

@@ -18,7 +18,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from loop_platform.gateway.feedback import FeedbackDesk, contributor_of
+from loop_platform.gateway.feedback import FeedbackDesk
 from loop_platform.gateway.given import RATINGS, LinkWanted, check_link
 from loop_platform.gateway.incoming import body_of, headers_of
 from loop_platform.gateway.parts import Parts
@@ -42,6 +42,18 @@ _HEADERS = {
 
 _LARGEST_FORM = 1024
 
+_ALREADY = 409
+_NOT_NOW = 503
+
+
+def _mark(name: str, path: str) -> str:
+    circle = '<circle cx="24" cy="24" r="20"/>'
+    return f'<svg class="mark {name}" viewBox="0 0 48 48" aria-hidden="true">{circle}{path}</svg>\n'
+
+
+_THANKS = _mark("thanks", '<path d="m15 25 6 6 12-14"/>')
+_SORRY = _mark("sorry", '<path d="M24 14v12m0 7v.1"/>')
+
 _LINK = "\0link"
 """In a contributor's place, none of whom is called so: there is one such feedback on a call."""
 
@@ -63,7 +75,7 @@ class RatingPage:
         link = RatingLink(
             call_id=call_id,
             tenant=key.tenant,
-            contributor=contributor_of(key, wanted.user),
+            contributor=self._desk.contributor(key, wanted.user),
             expires_at=expires_at,
             ratings=tuple(sorted(set(wanted.ratings))),
         )
@@ -80,7 +92,8 @@ class RatingPage:
             return _refused(refusal)
         chosen = request.query_params.get("rating")
         offered = [rating for rating in link.ratings if str(rating) == chosen] or link.ratings
-        return _page(200, "How was this answer?", "", "".join(map(_button, offered)))
+        asked = "One click is all it takes."
+        return _page(200, "How was this answer?", asked, "".join(map(_button, offered)))
 
     async def record(self, request: Request) -> Response:
         """The choice is made."""
@@ -97,12 +110,13 @@ class RatingPage:
                 received_at=time.time(),
                 rating=rating,
             )
-            self._desk.enter(feedback)
+            self._desk.enter(await self._desk.redacted(feedback))
             await self._desk.settle()
             self._desk.remember(link.tenant, _LINK, link.call_id, feedback.feedback_id)
         except RefusedError as refusal:
             return _refused(refusal)
-        return _page(202, "Thank you", f"You rated this answer {rating} of 5.")
+        said = f"You rated this answer {rating} of 5, “{_WORDS[rating]}”. You can close this page."
+        return _page(202, "Thank you", said, mark=_THANKS)
 
     def _link(self, request: Request) -> RatingLink:
         try:
@@ -111,13 +125,18 @@ class RatingPage:
             message = "This link is not one of ours. It may have been cut when it was copied."
             raise RefusedError(404, message) from error
         if link.expires_at <= time.time():
-            raise RefusedError(410, "This link has expired.")
-        self._desk.known_call(link.call_id, link.tenant)
+            raise RefusedError(410, "This link has expired. It worked for a limited time only.")
+        try:
+            self._desk.known_call(link.call_id, link.tenant)
+        except RefusedError as refusal:  # whose words are for who holds a key
+            gone = "This answer is no longer kept here, so it cannot be rated."
+            raise RefusedError(refusal.status, gone) from refusal
         return link
 
     def _check_unused(self, link: RatingLink) -> None:
         if self._desk.recalled(link.tenant, _LINK, link.call_id) is not None:
-            raise RefusedError(409, "This answer was rated already. The first rating counts.")
+            message = "This answer was rated already. The first rating counts."
+            raise RefusedError(409, message)
 
 
 async def _chosen(request: Request, link: RatingLink) -> int:
@@ -131,13 +150,24 @@ async def _chosen(request: Request, link: RatingLink) -> int:
 
 
 def _button(rating: int) -> str:
-    return f'<button name="rating" value="{rating}">{rating} – {_WORDS[rating]}</button>'
+    return (
+        f'<button name="rating" value="{rating}"><b>{rating}</b> <span>{_WORDS[rating]}</span>'
+        "</button>"
+    )
 
 
 def _refused(refusal: RefusedError) -> Response:
-    return _page(refusal.status, "No rating was taken", refusal.message)
+    if refusal.status == _ALREADY:
+        return _page(refusal.status, "Rated already", refusal.message, mark=_THANKS)
+    text = refusal.message
+    if refusal.status == _NOT_NOW:
+        text = "It cannot be written down at the moment. Please try again in a minute."
+    return _page(refusal.status, "No rating was taken", text, mark=_SORRY)
 
 
-def _page(status: int, title: str, text: str, buttons: str = "") -> Response:
+def _page(status: int, title: str, text: str, buttons: str = "", *, mark: str = "") -> Response:
+    """A result is read out as soon as it is there: its heading has the focus."""
     said: dict[str, Any] = {"title": html.escape(title), "text": html.escape(text)}
-    return HTMLResponse(_PAGE.substitute(said, buttons=buttons), status, _HEADERS)
+    focus = ' tabindex="-1" autofocus' if mark else ""
+    page = _PAGE.substitute(said, buttons=buttons, mark=mark, focus=focus)
+    return HTMLResponse(page, status, _HEADERS)

@@ -111,11 +111,11 @@ class TraceDesk:
         again, and those that were entered are the same calls."""
         try:
             for call in calls:
-                self._parts.books.enter(call)
+                self._parts.books.enter(await self._parts.books.redacted(call))
             await self._parts.books.settle()
         except JournalError as error:
-            message = "the spans cannot be recorded: the disk is full"
-            raise unavailable(message, "journal_unwritable", 5) from error
+            message = f"the spans cannot be recorded: {error.reason}"
+            raise unavailable(message, error.code, 5) from error
 
 
 def _partial(refused: Sequence[str]) -> ExportTraceServiceResponse:

@@ -53,6 +53,8 @@ class Counting:
         sums.write(connection)
 
     def _count(self, sums: Sums, record: Record) -> None:
+        for name, count in (record.redacted or {}).items():
+            sums.add(measures.REDACTED, count, kind=name)
         if not isinstance(record, Call):
             kind = record.kind if isinstance(record, Feedback) else "contribution"
             sums.add(measures.FEEDBACK, kind=kind)

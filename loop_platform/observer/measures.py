@@ -61,6 +61,35 @@ SHADOW = Measure(
     "counter",
     ("outcome",),
 )
+REDACTION = Measure(
+    "loop_redaction",
+    "Records, or a call's request and its answer, that personal data was to be taken out of:"
+    " redacted; refused, since no redactor was free; failed in the redactor",
+    "counter",
+    ("outcome",),
+)
+REDACTED = Measure(
+    "loop_redacted", "Pieces of personal data that were replaced", "counter", ("kind",)
+)
 UNWRITTEN = Measure("loop_journal_unwritten", "Records that could not be journalled", "counter", ())
+LIMITED = Measure(
+    "loop_gateway_limited",
+    "Calls refused with 429, by whose limit they met and what it counts",
+    "counter",
+    ("subject", "unit"),
+)
 
-MEASURES = (CALLS, CUT, TOKENS, LATENCY, FIRST_BYTE, ELSEWHERE, FEEDBACK, SHADOW, UNWRITTEN)
+MEASURES = (
+    CALLS,
+    CUT,
+    TOKENS,
+    LATENCY,
+    FIRST_BYTE,
+    ELSEWHERE,
+    FEEDBACK,
+    SHADOW,
+    REDACTION,
+    REDACTED,
+    UNWRITTEN,
+    LIMITED,
+)

@@ -15,6 +15,7 @@ from loop_platform.engine.base_model import BaseModelError
 from loop_platform.release import bootstrap, desk, leases, registry, routes, slots, stages
 from loop_platform.release.engines import Engines
 from loop_platform.release.fleet import Fleet
+from loop_platform.release.inspection import Inspection
 from loop_platform.release.leader import Leadership, LeadershipLostError
 from loop_platform.release.registry import Release
 from loop_platform.release.serving import serving
@@ -34,6 +35,7 @@ class Controller:
         self._engines = engines
         self._probe_s = probe_s
         self._leadership = Leadership(settings)
+        self._inspection: Inspection | None = None
         self._fleet: Fleet | None = None
 
     def run(self, stopping: threading.Event) -> None:
@@ -77,6 +79,7 @@ class Controller:
             base = bootstrap.ensure_champion(connection, self._settings)
         self._fleet = Fleet(serving(self._settings, self._engines, base), self._probe_s)
         self._fleet.start()
+        self._inspection = Inspection()
         _log.info("leading")
         return True
 
@@ -84,11 +87,15 @@ class Controller:
         if self._fleet is not None:
             self._fleet.stop()
             self._fleet = None
+        if self._inspection is not None:
+            self._inspection.close()
+            self._inspection = None
         self._leadership.resign()
 
     def _round(self) -> None:
+        assert self._inspection is not None
         self._see()
-        desk.handle_all(self._leadership, self._settings)
+        desk.handle_all(self._leadership, self._settings, self._inspection)
         with self._leadership.transaction() as connection:
             stages.advance(connection, self._settings)
         self._place()

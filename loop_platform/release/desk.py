@@ -8,6 +8,7 @@ import logging
 import sqlalchemy as sa
 
 from loop_platform.release import machine, registry, requests, stages, succession, trials
+from loop_platform.release.inspection import ChangedFilesError, Inspection
 from loop_platform.release.leader import Leadership
 from loop_platform.release.registry import Release
 from loop_platform.release.requests import Request
@@ -17,31 +18,37 @@ from loop_platform.settings import Settings
 _log = logging.getLogger(__name__)
 
 
-def handle_all(leadership: Leadership, settings: Settings) -> None:
+def handle_all(leadership: Leadership, settings: Settings, inspection: Inspection) -> None:
     """Handle what is pending, each request in a transaction of its own."""
     with leadership.transaction() as connection:
         waiting = requests.pending(connection)
     for request in waiting:
         try:
             with leadership.transaction() as connection:
-                if not _handle(connection, request, settings):
+                if not _handle(connection, request, settings, inspection):
                     _check_patience(connection, request, settings)
                     continue
                 requests.close(connection, request.request_id, refusal=None)
+            inspection.forget(request.release)
             _log.info("%s is %s: %s", request.release, request.to_state, request.reason)
         except RefusedError as refusal:
+            inspection.forget(request.release)
             with leadership.transaction() as connection:
                 requests.close(connection, request.request_id, refusal=str(refusal))
+                if isinstance(refusal, ChangedFilesError):
+                    stages.turn_away_changed(connection, request, refusal)
             _log.info("refused %s for %s: %s", request.to_state, request.release, refusal)
 
 
-def _handle(connection: sa.Connection, request: Request, settings: Settings) -> bool:
-    """Do what a request asks; False when it has to wait for an engine."""
+def _handle(
+    connection: sa.Connection, request: Request, settings: Settings, inspection: Inspection
+) -> bool:
+    """Do what a request asks; False when it has to wait, for an engine or for files."""
     release = registry.find(connection, request.release)
     _check_comparison(connection, request, release)
     match request.to_state:
         case State.CHAMPION:
-            return succession.promote(connection, request, settings.gates)
+            return succession.promote(connection, request, settings.gates, inspection)
         case State.ROLLED_BACK:
             return succession.roll_back(connection, request, settings.gates)
         case State.CANARY if release.drill and release.state is State.SHADOW:

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from loop_platform.database import moves as moves_table
 from loop_platform.database import releases
+from loop_platform.release.files import hashes
 from loop_platform.release.states import State
 
 Evidence = Mapping[str, Any]
@@ -72,9 +73,11 @@ def register(
 ) -> str:
     """Register an adapter; returns the release's name, `r-` and 12 digits of its hash.
 
-    The same adapter of the same cycle again is the same release, in whatever state it is now.
+    The same adapter of the same cycle again is the same release, in whatever state it is now. What
+    its files are is written down with it: a promotion compares.
 
     Raises:
+        OSError: a file of it cannot be read.
         ValueError: another cycle registered this very adapter.
     """
     name = f"r-{adapter[:12]}"
@@ -88,7 +91,8 @@ def register(
         "drill": drill,
         "record": dict(record),
     }
-    if not _insert(connection, fields, actor, f"registered by cycle {cycle}"):
+    sealed = {"files": hashes(adapter_path, weights_path)}
+    if not _insert(connection, fields, actor, f"registered by cycle {cycle}", sealed):
         known = find(connection, name)
         if (known.adapter, known.cycle, known.drill) != (adapter, cycle, drill):
             raise ValueError(
@@ -109,7 +113,7 @@ def register_base(
         "drill": False,
         "record": dict(record),
     }
-    _insert(connection, fields, actor, "the base model")
+    _insert(connection, fields, actor, "the base model", {})
     return name
 
 
@@ -155,6 +159,18 @@ def moves(connection: sa.Connection, release: str | None = None) -> list[Move]:
     return [_move(row) for row in connection.execute(statement)]
 
 
+def sealed_files(connection: sa.Connection, release: str) -> dict[str, str] | None:
+    """The hashes of its files when it was registered; None for the base model, and for what was
+    registered before they were written down."""
+    evidence = connection.scalar(
+        sa.select(moves_table.c.evidence).where(
+            moves_table.c.release == release, moves_table.c.from_state.is_(None)
+        )
+    )
+    sealed = (evidence or {}).get("files")
+    return None if sealed is None else dict(sealed)
+
+
 def rollback_target(connection: sa.Connection) -> Release | None:
     """The release that a rollback brings back: the one that retired last."""
     last = sa.func.max(moves_table.c.move_id)
@@ -169,7 +185,13 @@ def rollback_target(connection: sa.Connection) -> Release | None:
     return None if row is None else find(connection, row.release)
 
 
-def _insert(connection: sa.Connection, fields: Mapping[str, Any], actor: str, reason: str) -> bool:
+def _insert(
+    connection: sa.Connection,
+    fields: Mapping[str, Any],
+    actor: str,
+    reason: str,
+    evidence: Evidence,
+) -> bool:
     inserted = connection.execute(
         insert(releases)
         .values(**fields, state=State.REGISTERED)
@@ -185,7 +207,11 @@ def _insert(connection: sa.Connection, fields: Mapping[str, Any], actor: str, re
             to_state=State.REGISTERED,
             actor=actor,
             reason=reason,
-            evidence={"parent": fields.get("parent"), "adapter": fields.get("adapter")},
+            evidence={
+                "parent": fields.get("parent"),
+                "adapter": fields.get("adapter"),
+                **evidence,
+            },
         )
     )
     return True

@@ -143,6 +143,17 @@ def pending(connection: sa.Connection, release: str | None = None) -> Sequence[R
     return [_request(row) for row in connection.execute(statement)]
 
 
+def last_refusal(connection: sa.Connection, release: str) -> str | None:
+    """Why the latest handled request for a release was refused; None where it was done."""
+    refusal: str | None = connection.scalar(
+        sa.select(move_requests.c.refusal)
+        .where(move_requests.c.release == release, move_requests.c.handled_at.is_not(None))
+        .order_by(move_requests.c.request_id.desc())
+        .limit(1)
+    )
+    return refusal
+
+
 def close(connection: sa.Connection, request_id: int, refusal: str | None) -> None:
     """Mark a request as done, or as refused with a sentence. For the controller."""
     connection.execute(

@@ -58,7 +58,7 @@ class MergedServing:
         self._engines = engines
 
     def url(self, slot: str) -> str:
-        return f"http://{self._settings.host}:{self._port(slot)}"
+        return f"http://{self._settings.engine.host}:{self._port(slot)}"
 
     def place(self, slot: str, release: Release) -> None:
         wanted = _assignment(self._settings, self._port(slot), release, serving="merged")
@@ -87,7 +87,7 @@ class AdapterServing:
         self._lock = Lock()
 
     def url(self, slot: str) -> str:
-        return f"http://{self._settings.host}:{self._settings.engine.ports[0]}"
+        return f"http://{self._settings.engine.host}:{self._settings.engine.ports[0]}"
 
     def place(self, slot: str, release: Release) -> None:
         with self._lock:
@@ -146,7 +146,7 @@ def _assignment(
         release=release.release,
         weights_path=str(release.weights_path),
         port=port,
-        host=settings.host,
+        host=settings.engine.host,
         serving=serving,
         dtype=settings.engine.dtype,
         max_model_len=settings.engine.max_model_len,

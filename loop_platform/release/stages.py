@@ -1,5 +1,7 @@
 """What the controller does by itself with a release in trial: begin its shadow, end it when a
-guardrail breaks, when a stage takes too long, or when a drill got through the gates.
+guardrail breaks, when a stage takes too long, or when a drill got through the gates; and with a new
+champion: take it back when a guardrail breaks while it is watched, and see to it that whoever lost
+its watch goes.
 """
 
 from datetime import datetime
@@ -7,9 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from loop_platform.records import Route
-from loop_platform.release import guardrails, machine, registry, routes, slots, trials
+from loop_platform.release import guardrails, machine, registry, requests, routes, slots, trials
+from loop_platform.release.inspection import ChangedFilesError, UnsealedError
 from loop_platform.release.registry import Evidence, Release
+from loop_platform.release.requests import Request
 from loop_platform.release.states import IN_TRIAL, RefusedError, State
+from loop_platform.release.trials import Trial
 from loop_platform.settings import Settings
 
 ACTOR = "controller"
@@ -72,8 +77,25 @@ def stop_drill(connection: sa.Connection, release: Release, evidence: Evidence) 
     )
 
 
+def turn_away_changed(
+    connection: sa.Connection, request: Request, refusal: ChangedFilesError
+) -> None:
+    """A candidate that was changed after it was evaluated: what it showed was shown by another."""
+    if registry.find(connection, refusal.release).state not in IN_TRIAL:
+        return
+    machine.move(
+        connection,
+        refusal.release,
+        State.REJECTED,
+        actor=ACTOR,
+        reason=str(refusal),
+        evidence={**refusal.evidence, "asked_by": request.actor},
+    )
+
+
 def advance(connection: sa.Connection, settings: Settings) -> None:
-    """Look at every release in trial once."""
+    """Look at every release in trial once, and at a champion that is watched."""
+    _watch(connection, settings)
     for release in registry.in_states(connection, IN_TRIAL):
         ending = _ending(connection, release, settings)
         if ending is not None:
@@ -98,10 +120,64 @@ def advance(connection: sa.Connection, settings: Settings) -> None:
             )
 
 
+def _watch(connection: sa.Connection, settings: Settings) -> None:
+    """Ask for the rollback of a new champion whose calls fail."""
+    champion = registry.champion(connection)
+    if champion is None or requests.pending(connection, champion.release):
+        return
+    trial = trials.find(connection, champion.release, State.CHAMPION)
+    if trial is None:
+        return
+    if trial.ended_at is not None:
+        _insist(connection, champion, trial)
+        return
+    if trials.seconds_of(connection, trial) > settings.gates.watch_s:
+        return
+    counted = guardrails.counts(connection, champion.release, "champion", trial.started_at)
+    sentence = guardrails.broken(counted, "champion", settings.gates)
+    if sentence is None:
+        return
+    reason = f"guardrail after its promotion: {sentence}"
+    evidence = {"champion": counted.as_evidence(), "reason": reason, "looked_at": trial.looked_at}
+    trials.conclude(connection, champion.release, State.CHAMPION, "failed", evidence)
+    requests.request_move(
+        connection,
+        champion.release,
+        State.ROLLED_BACK,
+        actor=ACTOR,
+        reason=reason,
+        evidence={"guardrail": counted.as_evidence()},
+    )
+
+
+def _insist(connection: sa.Connection, champion: Release, trial: Trial) -> None:
+    """Ask again for the rollback of a champion that lost its watch and serves all the same: an
+    engine that did not come up in time may come up yet. Each request has the patience of one start.
+
+    A champion that a person brought back after its watch was lost is left alone.
+    """
+    if trial.verdict != "failed" or trial.ended_at is None:
+        return
+    if trial.ended_at < champion.state_since:
+        return
+    if registry.rollback_target(connection) is None:
+        return
+    requests.request_move(
+        connection,
+        champion.release,
+        State.ROLLED_BACK,
+        actor=ACTOR,
+        reason=f"asked again: {(trial.evidence or {}).get('reason', 'it lost its watch')}",
+        evidence={"refused before": requests.last_refusal(connection, champion.release)},
+    )
+
+
 def _ending(
     connection: sa.Connection, release: Release, settings: Settings
 ) -> tuple[str, Evidence] | None:
     """Why a release has to go now, with the evidence."""
+    if registry.sealed_files(connection, release.release) is None:
+        return str(UnsealedError(release.release)), {"files": {"verdict": "not known"}}
     if release.state in (State.SHADOW, State.CANARY):
         return _trial_ending(connection, release, settings)
     slot = slots.serving(connection, release.release)

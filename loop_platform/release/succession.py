@@ -7,6 +7,7 @@ request waits.
 import sqlalchemy as sa
 
 from loop_platform.release import approval, machine, registry, routes, slots, trials
+from loop_platform.release.inspection import Inspection, compare
 from loop_platform.release.registry import Evidence, Release
 from loop_platform.release.requests import Request
 from loop_platform.release.states import RefusedError, State, check_move
@@ -15,10 +16,14 @@ from loop_platform.settings import GateSettings
 _COMPARED = (State.EVALUATED, State.SHADOW, State.CANARY)
 
 
-def promote(connection: sa.Connection, request: Request, gates: GateSettings) -> bool:
-    """Make the release of the request the champion; False while its engine is not ready.
+def promote(
+    connection: sa.Connection, request: Request, gates: GateSettings, inspection: Inspection
+) -> bool:
+    """Make the release of the request the champion; False while its engine is not ready, or its
+    files are being read.
 
     Raises:
+        ChangedFilesError: its files are not those that were registered.
         RefusedError: it may not become champion.
     """
     candidate = registry.find(connection, request.release)
@@ -27,8 +32,14 @@ def promote(connection: sa.Connection, request: Request, gates: GateSettings) ->
     approved = _approved(connection, candidate, request.actor, gates)
     if not _ready(connection, candidate):
         return False
-    evidence = {**request.evidence, **judged, **approved}
+    inspected = _inspected(connection, candidate, inspection)
+    if inspected is None:
+        return False
+    evidence = {**request.evidence, **judged, **approved, **inspected}
+    before = registry.champion(connection)
     _flip(connection, candidate, State.RETIRED, request, evidence)
+    if candidate.state is State.CANARY and before is not None and gates.watch_s:
+        _begin_watch(connection, candidate, before, gates)
     routes.follow(connection, gates)
     return True
 
@@ -79,6 +90,21 @@ def _flip(
     _turn_away_compared(connection, successor, facts)
 
 
+def _begin_watch(
+    connection: sa.Connection, champion: Release, before: Release, gates: GateSettings
+) -> None:
+    """The plan of a new champion's first hour, in the terms of its canary."""
+    trials.begin(
+        connection,
+        champion.release,
+        State.CHAMPION,
+        champion=before.release,
+        planned=gates.canary_calls,
+        budget=gates.watch_budget,
+        fronts=gates.fronts,
+    )
+
+
 def _turn_away_compared(connection: sa.Connection, champion: Release, evidence: Evidence) -> None:
     """Candidates that were compared with the champion of before: what they showed is void."""
     for release in registry.in_states(connection, _COMPARED):
@@ -112,6 +138,18 @@ def _approved(
     if candidate.state is not State.CANARY:
         return {}
     return approval.given(connection, candidate.release, actor, gates)
+
+
+def _inspected(
+    connection: sa.Connection, candidate: Release, inspection: Inspection
+) -> Evidence | None:
+    """What its files are, beside what they were; None while they are read. What was champion once
+    and of which nobody wrote that down, as of the base model, needs nothing."""
+    sealed = registry.sealed_files(connection, candidate.release)
+    if not sealed and candidate.state is not State.CANARY:
+        return {}
+    found = inspection.found(candidate)
+    return None if found is None else compare(candidate, sealed, found)
 
 
 def _ready(connection: sa.Connection, release: Release) -> bool:

@@ -26,7 +26,7 @@ MORE = 1.25
 
 @dataclass(frozen=True)
 class Trial:
-    """One release's time in `shadow` or `canary`."""
+    """One release's time in `shadow` or `canary`, or its first as `champion`."""
 
     release: str
     stage: State
@@ -52,6 +52,14 @@ class Trial:
     def next_look(self) -> int:
         """Pairs or calls that the next look waits for."""
         return max(self.planned, after(self.looked_at, self.budget))
+
+    @property
+    def next_verdicts(self) -> int:
+        """Pairs judged by people that the next look waits for, if no further pairs come first: a
+        quarter more, or all that wait for them."""
+        people = (self.evidence or {}).get("people", {})
+        said, waiting = int(people.get("said", 0)), int(people.get("waiting", 0))
+        return max(said + 1, after(said, said + waiting))
 
 
 def after(seen: int, budget: int) -> int:
@@ -100,6 +108,12 @@ def find(connection: sa.Connection, release: str, stage: State) -> Trial | None:
         sa.select(trials).where(trials.c.release == release, trials.c.stage == stage)
     ).one_or_none()
     return None if row is None else _trial(row)
+
+
+def seconds_of(connection: sa.Connection, trial: Trial) -> float:
+    """How long it goes on, by the database's clock."""
+    elapsed = sa.extract("epoch", sa.func.clock_timestamp() - sa.literal(trial.started_at))
+    return float(connection.execute(sa.select(elapsed)).scalar_one())
 
 
 def conclude(

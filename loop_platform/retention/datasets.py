@@ -21,6 +21,7 @@ ASSETS = (
     "evaluation/offline",
     "evaluation/shadow",
     "release/canary",
+    "release/watch",
 )
 """The frames with a row a call, a correction or a prompt."""
 
@@ -45,7 +46,7 @@ def erase_rows(lake: Lake, traces: Traces, decisions: set[str]) -> dict[str, int
 def erase_lines(cycles: Path, traces: Traces) -> dict[str, dict[str, int]]:
     """Takes conversations out of every cycle's training files; by file and cycle, how many went."""
     gone: dict[str, dict[str, int]] = {}
-    for name in ("corrections.jsonl", "preferences.jsonl", "replay.jsonl"):
+    for name in ("corrections.jsonl", "preferences.jsonl", "replay.jsonl", "thumbs.jsonl"):
         for file in sorted(cycles.glob(f"*/{name}")):
             lines = file.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if _conversation_of(line) not in traces.conversations]

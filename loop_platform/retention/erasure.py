@@ -6,7 +6,7 @@ once: after a break, run it again. Answers that are kept for retries do not say 
 of them go, and a retry is answered afresh.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from loop_platform.database import (
     cycle_corrections,
     decisions,
+    judge_records,
+    pair_verdicts,
     parts,
     review_feedback,
     review_items,
@@ -67,11 +69,13 @@ def erase(database: sa.Engine, lake: Lake, data_dir: Path, subject: Subject) -> 
         erased.learners = learners(
             connection,
             trained | lines.get("corrections.jsonl", {}).keys(),
+            lines.get("thumbs.jsonl", {}).keys(),
             lines.get("replay.jsonl", {}).keys(),
         )
         erased.removed = _telemetry(connection, lake, subject, traces)
         erased.review_items, erased.decisions = len(items), len(decided)
         _queue(connection, items, decided)
+        _verdicts(connection, traces.calls, decided)
     _remove_files(database, lake, erased.removed.files)
     erased.kept_answers = KeptAnswers(data_dir / KEPT_ANSWERS, ttl_s=0, max_bytes=0).forget()
     return erased
@@ -153,6 +157,14 @@ def _queue(connection: sa.Connection, items: set[str], decided: set[str]) -> Non
         (review_items.c.item_id, items),
     ):
         connection.execute(sa.delete(column.table).where(column.in_(values)))
+
+
+def _verdicts(connection: sa.Connection, calls: Collection[str], decided: set[str]) -> None:
+    """What people and judges said of the answers. None of it holds a word of them."""
+    of_pair = sa.func.split_part(judge_records.c.subject, "/", 1).in_(calls)
+    of_decision = sa.func.split_part(judge_records.c.subject, "#", 1).in_(decided)
+    connection.execute(sa.delete(judge_records).where(of_pair | of_decision))
+    connection.execute(sa.delete(pair_verdicts).where(pair_verdicts.c.pair_id.in_(calls)))
 
 
 def _remove_files(database: sa.Engine, lake: Lake, paths: Iterable[str]) -> None:

@@ -21,15 +21,20 @@ class Learner:
 
 
 def learners(
-    connection: sa.Connection, corrected_in: Collection[str], replayed_in: Collection[str]
+    connection: sa.Connection,
+    corrected_in: Collection[str],
+    rated_in: Collection[str],
+    replayed_in: Collection[str],
 ) -> list[Learner]:
-    """The releases of the cycles that trained on corrections or kept answers of the subject, and
-    all that were trained on top of them, oldest first."""
+    """The releases of the cycles that trained on corrections, rated answers or kept answers of the
+    subject, and all that were trained on top of them, oldest first."""
     found: dict[str, Learner] = {}
     query = sa.select(releases).order_by(releases.c.created_at, releases.c.release)
     for row in connection.execute(query):
         if row.cycle in corrected_in:
             found[row.release] = _learner(row, "trained on a correction of it")
+        elif row.cycle in rated_in:
+            found[row.release] = _learner(row, "trained on an answer of it that was rated")
         elif row.cycle in replayed_in:
             found[row.release] = _learner(row, "trained to keep an answer of it")
         elif row.parent in found:

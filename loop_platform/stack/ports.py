@@ -12,6 +12,7 @@ from loop_platform.stack.errors import StackError
 class Port:
     """A port, the program that listens on it and the setting that moves it."""
 
+    host: str
     number: int
     program: str
     setting: str
@@ -25,11 +26,11 @@ class Port:
 def ports(settings: Settings) -> list[Port]:
     first, second = settings.engine.ports
     return [
-        Port(settings.gateway.port, "gateway", "gateway.port"),
-        Port(settings.console.port, "console", "console.port"),
-        Port(settings.dagster.port, "dagster-webserver", "dagster.port"),
-        Port(first, "engine-a", "engine.ports"),
-        Port(second, "engine-b", "engine.ports"),
+        Port(settings.host, settings.gateway.port, "gateway", "gateway.port"),
+        Port(settings.host, settings.console.port, "console", "console.port"),
+        Port(settings.dagster.host, settings.dagster.port, "dagster-webserver", "dagster.port"),
+        Port(settings.engine.host, first, "engine-a", "engine.ports"),
+        Port(settings.engine.host, second, "engine-b", "engine.ports"),
     ]
 
 
@@ -45,16 +46,16 @@ def check_ports(settings: Settings, programs: Collection[str]) -> None:
                 f" {port.advice}"
             )
         owners[port.number] = port
-        _check(settings.host, port)
+        _check(port)
 
 
-def _check(host: str, port: Port) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+def _check(port: Port) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in port.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port.number))
+            probe.bind((port.host, port.number))
         except OSError as error:
             raise StackError(
-                f"the {port.program} cannot have port {port.number} of {host}"
+                f"the {port.program} cannot have port {port.number} of {port.host}"
                 f" ({error.strerror or error}): free it, or {port.advice}"
             ) from error

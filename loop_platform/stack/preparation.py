@@ -41,7 +41,9 @@ def check_data_folder(data_dir: Path, needed_bytes: int = _NEEDED_BYTES) -> None
 
 
 def check_environments(settings: Settings, programs: Collection[str]) -> None:
-    """Raises `StackError` when the engine environment or a packaged model is missing."""
+    """Raises `StackError` when an environment or a packaged model is missing that is needed."""
+    if "gateway" in programs and (missing := settings.redaction.missing) is not None:
+        raise StackError(missing)
     if not set(programs) & set(ENGINES.values()):
         return
     if not settings.engine.python.exists():
@@ -52,6 +54,19 @@ def check_environments(settings: Settings, programs: Collection[str]) -> None:
     for model in (settings.models.base, settings.models.embedder):
         if model.startswith(_PACKAGED):
             _check_packaged(model.removeprefix(_PACKAGED))
+
+
+def check_judges(settings: Settings) -> None:
+    """Raises `StackError` when the settings name a judge that cannot be made: found out in a look
+    at a shadow, it would cost a candidate its trial."""
+    if not settings.judging.tasks:
+        return
+    from loop_platform.judging.judges import UnknownJudgeError, judges
+
+    try:
+        judges(settings.judging)
+    except (UnknownJudgeError, ValueError) as error:
+        raise StackError(f"a judge of [judging] in loop.toml cannot be made: {error}") from error
 
 
 def _check_packaged(name: str) -> None:

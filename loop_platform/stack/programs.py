@@ -112,7 +112,7 @@ def _engines(settings: Settings) -> list[Program]:
 def _dagster(settings: Settings) -> list[Program]:
     workspace = ["-w", str(REPOSITORY / "workspace.yaml")]
     socket = str(code_socket(settings.data_dir))
-    at = ["-h", settings.host, "-p", str(settings.dagster.port)]
+    at = ["-h", settings.dagster.host, "-p", str(settings.dagster.port)]
     return [
         Program(
             "code-location",

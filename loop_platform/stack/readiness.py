@@ -34,7 +34,7 @@ class Readiness:
             "console": lambda: http_answers(settings.host, settings.console.port, "/"),
             "code-location": lambda: listens(code_socket(settings.data_dir)),
             "dagster-webserver": lambda: http_answers(
-                settings.host, settings.dagster.port, "/server_info"
+                settings.dagster.host, settings.dagster.port, "/server_info"
             ),
         }
         return by_name.get(program, lambda: self._has_lasted(program))

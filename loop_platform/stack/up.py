@@ -36,6 +36,7 @@ def up(settings: Settings, progress: Progress, *, only: Collection[str] = ()) ->
     with locked(settings.data_dir) as lock:
         check_ports(settings, names)
         preparation.check_environments(settings, names)
+        preparation.check_judges(settings)
         preparation.make_folders(settings)
         with Stack(settings, progress, lock, names) as stack:
             _start(stack, progress)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import decisions, moves, review_items, segment_hours, segments
@@ -12,6 +13,7 @@ from loop_platform.engine.card import card
 from loop_platform.identity import CallIdentity, hour_of, identity_secret
 from loop_platform.records import Call
 from loop_platform.release import registry
+from loop_platform.settings import settings as loop_settings
 from loop_platform_tests.cli.conftest import Loop
 from loop_platform_tests.cli.test_commands import item
 from loop_platform_tests.engine.test_card import EVIDENCE, RECORD
@@ -59,6 +61,26 @@ def test_recorded_calls_become_calls_of_their_hour(
         hours = set(connection.scalars(sa.select(segment_hours.c.hour)))
     assert hours == {hour_of(first.call_id)}
     assert abs(first.started_at - YESTERDAY) <= 1
+
+
+def test_a_tenants_calls_are_redacted_before_they_are_journalled(
+    loop: Loop, database: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOP_REDACTION__TENANTS", '["acme"]')
+    file = write(tmp_path / "calls.jsonl", recorded("Call Jessica Miller", user="jessica"))
+    missing = loop("import", file, "--tenant", "acme")
+    assert missing.exit_code == 1
+    assert "make .venv-redact" in missing.output
+
+    python = Path(__file__).parents[2] / ".venv-redact" / "bin" / "python"
+    monkeypatch.setenv("LOOP_REDACTION__PYTHON", str(python))
+    loop_settings.cache_clear()
+    imported = loop("import", file, "--tenant", "acme")
+    assert imported.exit_code == 0, imported.output
+    (call,) = shipped(database, tmp_path)
+    assert json.loads(bytes(call.request))["messages"][0]["content"] == "Call <PERSON>"
+    assert call.redacted == {"PERSON": 1}
+    assert call.user != "jessica"
 
 
 def test_feedback_on_an_imported_call_would_be_taken(

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from loop_platform.database import segments
 from loop_platform.gateway.journal import Journal
-from loop_platform.identity import new_id
+from loop_platform.gateway.redactors import pseudonym
+from loop_platform.identity import identity_secret, new_id
 from loop_platform.retention.handover import StillWritingError, hand_over
 from loop_platform.settings import settings as loop_settings
 from loop_platform_tests.cli.conftest import Loop
@@ -39,6 +40,20 @@ def test_a_call_that_is_still_in_the_local_journal_is_erased(
     texts = [(tmp_path / "loop" / "lake" / path).read_text() for path in paths]
     assert len(texts) == 2
     assert all("something else" in text for text in texts)
+
+
+def test_a_user_is_erased_under_the_pseudonym_too(loop: Loop, tmp_path: Path) -> None:
+    """As a tenant's users are called while it asks that personal data is redacted."""
+    secret = identity_secret(tmp_path / "loop" / "identity.secret")
+    journal = Journal(tmp_path / "loop" / "journal", 60, 2**20)
+    journal.append(a_call("one", user="eve"))
+    journal.append(a_call("two", user=pseudonym(secret, "acme", "eve")))
+    journal.append(a_call("other", user=pseudonym(secret, "acme", "bob")))
+    journal.seal(everything=True)
+    erased = loop("erase", "--user", "eve", "--tenant", "acme")
+    assert erased.exit_code == 0, erased.output
+    assert erased.output.count("journal lines                   1 erased") == 2
+    assert loop("erase", "--user", "eve", "--tenant", "acme").exit_code == 1
 
 
 def test_a_journal_that_is_being_written_and_does_not_end_is_told(

@@ -140,7 +140,7 @@ def shadow_evidence(champion: str, pairs: int) -> dict[str, Any]:
     )
     found = fronts(outcomes, ["home"], FrontSettings())
     known = readings(found)
-    gates = shadow_gates.judge(outcomes, known, ["home"], GATES)
+    gates = shadow_gates.judge(outcomes, known, ["home"])
     verdict, reason = shadow_gates.verdict(gates, known)
     courses = {
         name: list(course(each.goal, each.after, len(each.values)).moments)

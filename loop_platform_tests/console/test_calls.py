@@ -4,7 +4,6 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import review_items
-from loop_platform.identity import new_id
 from loop_platform.lake import Lake
 from loop_platform_tests.review.lakes import arrived, call, signal
 from loop_platform_tests.review.queues import candidate, queued, said
@@ -58,7 +57,7 @@ def test_one_call_is_shown_whole(database, visitor, calls):
         assert shown in page
 
 
-@pytest.mark.parametrize("call_id", ["nonsense", new_id()])
+@pytest.mark.parametrize("call_id", ["nonsense", "01a20bc5-b871-7341-aba6-aa9e96fcadda"])
 def test_a_call_that_is_not_there_is_said_to_be_missing(visitor, calls, call_id):
     assert visitor().get(f"/calls/{call_id}").status_code == 404
     assert found(visitor(), f"id={call_id}") == set()

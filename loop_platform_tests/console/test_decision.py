@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.console.course import Course, points
-from loop_platform.release import requests, trials
+from loop_platform.release import registry, requests, trials
+from loop_platform.release.inspection import ChangedFilesError, compare
 from loop_platform.release.states import State
 from loop_platform.settings import FrontSettings
 from loop_platform_tests.console.conftest import Visitor
@@ -45,7 +46,7 @@ def test_a_trial_shows_each_front_with_its_goal_its_interval_and_its_course(
     said = text_of(visitor, name)
     drawn = pictures(visitor, name)
 
-    assert len(drawn) == len(shown["fronts"]) == 5
+    assert len(drawn) == len(shown["fronts"]) == 6
     titles = [picture.findtext("title") for picture in drawn]
     for front, found in shown["fronts"].items():
         interval = f"{points(found['low'])} to {points(found['high'])}"
@@ -140,6 +141,28 @@ def test_the_way_says_who_moved_it_and_why(past: Past, visitor: Visitor) -> None
     assert "Roll back" in said
 
 
+def test_a_candidate_whose_files_were_changed_says_which_and_what_they_were(
+    past: Past, visitor: Visitor
+) -> None:
+    base = past.base()
+    name = past.candidate("feed" * 4, base)
+    with pytest.raises(ChangedFilesError) as refused:
+        compare(
+            registry.find(past.connection, name),
+            {"weights/model.safetensors": "ab" * 32, "weights/config.json": "ef" * 32},
+            {"weights/model.safetensors": "cd" * 32, "weights/config.json": "ef" * 32},
+        )
+    changed = refused.value
+    past.move(name, State.REJECTED, "controller", str(changed), dict(changed.evidence))
+
+    said = text_of(visitor, name)
+
+    assert "Turned away" in said
+    assert "weights/model.safetensors was abababababab when it was registered" in said
+    assert "and is cdcdcdcdcdcd now" in said
+    assert "its files: changed (weights/model.safetensors)" in said
+
+
 def test_a_candidate_that_was_turned_away_says_which_gate_refused(
     past: Past, visitor: Visitor
 ) -> None:
@@ -209,3 +232,27 @@ def test_a_front_of_which_nothing_was_seen_has_no_picture() -> None:
 )
 def test_a_difference_reads_in_points(share: float | None, said: str) -> None:
     assert points(share) == said
+
+
+def test_who_judged_the_pairs_is_told_with_the_judge_s_record(past: Past, visitor: Visitor) -> None:
+    base = past.base()
+    name = past.candidate("feed" * 4, base)
+    shown = past.shadow(name, base, pairs=100)
+    judge = {
+        "judge": "strict",
+        "agreement": {"rate": 0.9, "n": 60, "low": 0.721, "high": 0.98},
+        "refusal": None,
+    }
+    by = {"judge strict 0123456789abcdef": 80, "people": 3, "same answer": 20}
+    record = {"pairs": 110, "by": by, "wait": 7, "judge": judge, "problem": None}
+    told = shown | {"judging": {"chat": record}, "people": {"said": 3, "waiting": 7}}
+    trials.look(past.connection, name, State.SHADOW, told)
+
+    page = text_of(visitor, name)
+
+    assert (
+        "chat: 110 pairs that no validator tells, 80 by judge strict, 20 with the same answer,"
+        " 3 by people, 7 wait for a verdict; judge strict says what people say in 90% (n 60, 72% to"
+        " 98%)"
+    ) in page
+    assert "people, who judge 7 pairs on the page Pairs" in page

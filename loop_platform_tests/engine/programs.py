@@ -39,6 +39,41 @@ tokenizer.save_pretrained(sys.argv[1])
 """
 
 
+# For a loss computed by hand: rows one by one through the plain model, in float32, where
+# differences are rounding and nothing else; without its adapter the model is the champion.
+BY_HAND = """
+import json, sys, torch
+from pathlib import Path
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from loop_platform.engine import adapter
+from loop_platform.engine.lanes import Lanes
+from loop_platform.engine.network import Network
+
+base, file = sys.argv[1:]
+BETA, WEIGHT = 0.3, 2.0
+tokenizer = AutoTokenizer.from_pretrained(base)
+
+def adapted():
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return adapter.fresh(model, 4, 8, 1)
+
+def moved(made):
+    torch.manual_seed(2)
+    for weight in made.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.1)
+
+def said(made, row):
+    ids = torch.tensor([row.ids])
+    scores = made(input_ids=ids).logits[0].log_softmax(-1)
+    answer = ids[0, row.answer_from:]
+    return scores[row.answer_from - 1:-1].gather(1, answer[:, None]).sum()
+
+def gradients(made):
+    return [w.grad for w in made.parameters() if w.requires_grad]
+"""
+
+
 def engine(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the engine's Python to its end."""
     done = subprocess.run(

@@ -132,9 +132,29 @@ def test_the_method_is_the_recipes():
     assert "2305.18290" in section(
         card(RECORD | {"preferences": 9, "recipe": preferring}), "Method"
     )
+    rated = RECORD["recipe"] | {"thumbs_weight": 0.2, "thumbs_beta": 0.1}
+    assert "2402.01306" in section(card(RECORD | {"thumbs": 20, "recipe": rated}), "Method")
     plain = card(RECORD | {"replay": 0})
     assert "2406.05223" not in section(plain, "Method")
     assert "nothing holds the other tasks" in section(plain, "Method")
+
+
+def test_it_says_which_state_was_kept_and_what_it_was_chosen_by():
+    probes = [
+        {"step": 0, "exact": 0.0, "surprise": 3.0, "divergence": 0.0},
+        {"step": 90, "exact": 0.75, "surprise": 0.25, "divergence": None},
+    ]
+    text = card(
+        RECORD
+        | {
+            "kept_because": "the state after 90 steps: the best",
+            "probes": probes,
+            "held_apart": {"corrections": 8, "replay": 3},
+        }
+    )
+    assert "Kept is the state after 90 steps: the best." in section(text, "What it took")
+    assert "| 90 | 75% | 0.2500 | – |" in section(text, "What it took")
+    assert "8 corrections and 3 such answers that it did not learn from" in section(text, "Data")
 
 
 def test_before_the_evaluation_it_claims_nothing():

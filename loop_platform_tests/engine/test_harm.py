@@ -106,7 +106,7 @@ def test_a_loss_that_is_no_number_ends_with_the_last_good_state(tiny: Path, tmp_
     found = run(tmp_path, tiny, "nan", 48, max_steps=60)
 
     assert found["stopped"] == (
-        "the loss is nan after 47 steps: the training diverged; kept is the last good state,"
+        "the loss is nan after 47 steps: the training diverged; the last good state is"
         " that after 40 steps"
     )
     assert (found["kept"], len(found["curve"])) == (40, 47)

@@ -7,42 +7,19 @@ from typing import Any
 
 import pytest
 
-from loop_platform_tests.engine.programs import engine, job, outcome, train
+from loop_platform_tests.engine.programs import BY_HAND, engine, job, outcome, train
 
 # In float32, where differences are rounding and nothing else. By hand: rows one by one through the
 # plain model, without adapter for the champion, and equation 7 of arXiv:2305.18290.
-_COMPARE = """
-import json, sys, torch
-from pathlib import Path
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from loop_platform.engine import adapter, lessons
-from loop_platform.engine.job import decode
-from loop_platform.engine.lanes import Lanes
-from loop_platform.engine.network import Network
+_COMPARE = (
+    BY_HAND
+    + """
 from loop_platform.engine.preference import Pairs
 from loop_platform.engine.rows import sift_pairs
 
-base, file = sys.argv[1:]
-BETA, WEIGHT = 0.3, 2.0
-tokenizer = AutoTokenizer.from_pretrained(base)
 chosen, rejected, refused = sift_pairs(Path(file), tokenizer, max_tokens=256)
 assert not refused
-
-def adapted():
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    return adapter.fresh(model, 4, 8, 1)
-
-def moved(made):
-    torch.manual_seed(2)
-    for weight in made.parameters():
-        if weight.requires_grad:
-            torch.nn.init.normal_(weight, std=0.1)
-
-def said(made, row):
-    ids = torch.tensor([row.ids])
-    scores = made(input_ids=ids).logits[0].log_softmax(-1)
-    answer = ids[0, row.answer_from:]
-    return scores[row.answer_from - 1:-1].gather(1, answer[:, None]).sum()
+ended = [[row.ids[-1] == tokenizer.eos_token_id for row in side] for side in (chosen, rejected)]
 
 def by_hand(made):
     moved(made)
@@ -68,11 +45,8 @@ def ours(made, at_once):
         mean += share * found.preference
     return mean, len(parts)
 
-def gradients(made):
-    return [w.grad for w in made.parameters() if w.requires_grad]
-
 one = adapted()
-told = {"expected": by_hand(one)}
+told = {"expected": by_hand(one), "ended": ended}
 for at_once in (4096, 1):
     two = adapted()
     mean, parts = ours(two, at_once)
@@ -80,6 +54,7 @@ for at_once in (4096, 1):
     told[at_once] = {"found": mean, "parts": parts, "gradient": worst}
 print(json.dumps(told))
 """
+)
 
 
 def preferences(folder: Path) -> str:
@@ -89,6 +64,7 @@ def preferences(folder: Path) -> str:
             "messages": [{"role": "user", "content": f"light in the {room}"}],
             "answer": json.dumps({"room": room}),
             "rejected": "I cannot " + "do that " * number,
+            "rejected_ended": number != 2,
         }
         for number, room in enumerate(("hall", "attic", "garage", "office"), 1)
     ]
@@ -101,6 +77,8 @@ def test_loss_and_gradients_are_the_formulas_whole_and_in_parts(tiny: Path, tmp_
     done = engine("-c", _COMPARE, str(tiny), preferences(tmp_path))
     told = json.loads(done.stdout.splitlines()[-1])
 
+    # An answer that was cut did not end where it breaks off.
+    assert told["ended"] == [[True] * 4, [True, False, True, True]]
     assert told["expected"] != pytest.approx(math.log(2), rel=0.01)
     assert (told["4096"]["parts"], told["1"]["parts"]) == (1, 4)
     for found in (told["4096"], told["1"]):

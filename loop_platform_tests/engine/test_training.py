@@ -74,6 +74,33 @@ def test_the_same_data_and_seed_give_the_same_adapter(
     assert again.name == trained[0].name
 
 
+def test_rows_held_apart_choose_the_state_and_teach_nothing(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    given = job(tmp_path, tiny, retention_limit=10.0)
+    for name, asked in (("corrections", "light in the hall"), ("replay", "say mu")):
+        row = {"messages": [{"role": "user", "content": asked}], "answer": "{}", "apart": True}
+        with Path(given[name]).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    adapter, _ = outcome(train(given, tmp_path))
+
+    record = json.loads((adapter / "training.json").read_text())
+    assert (record["corrections"], record["replay"]) == (4, 4)
+    assert record["held_apart"] == {"corrections": 1, "replay": 1}
+    start, *states = record["probes"]
+    assert (start["step"], start["divergence"]) == (0, 0.0)
+    best = min(states, key=lambda state: (-state["exact"], state["surprise"]))
+    assert best["step"] == (record["kept_after"] or 30)
+    assert record["kept_because"].startswith(f"the state after {best['step']} steps: the best on")
+    assert record["kept_because"] in (adapter / "README.md").read_text()
+    # The course is that of a run without them.
+    alone = json.loads((trained[0] / "training.json").read_text())
+    assert [point["surprise"] for point in record["curve"]] == [
+        point["surprise"] for point in alone["curve"]
+    ]
+
+
 def test_training_goes_on_from_the_champions_adapter(
     trained: tuple[Path, Path], tiny: Path, tmp_path: Path
 ):

@@ -2,14 +2,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import msgspec
 import pytest
 import sqlalchemy as sa
 
-from loop_platform.defs.evaluation.suites import suite
 from loop_platform.lake import Lake
-from loop_platform.settings import EngineSettings, GateSettings, Settings
-from loop_platform_tests.evaluation.traffic import Traffic
+from loop_platform.settings import EngineSettings, FrontSettings, GateSettings, Settings
+from loop_platform_tests.evaluation.suites import few_prompts
+from loop_platform_tests.evaluation.traffic import RELIABLE, Traffic
 from loop_platform_tests.release.stage import Stage, free_ports, weights
 
 
@@ -20,20 +19,14 @@ def gates() -> GateSettings:
         shadow_budget=60,
         canary_calls=10,
         canary_budget=160,
+        fronts=FrontSettings(everywhere=RELIABLE),
         promotion="automatic",
     )
 
 
 @pytest.fixture
 def suites(tmp_path: Path) -> Path:
-    """A few prompts of each packaged suite: enough for a gate to see the difference."""
-    folder = tmp_path / "suites"
-    folder.mkdir()
-    for name, count in (("retention", 28), ("safety", 12)):
-        prompts = suite(name, limit=count)
-        lines = [msgspec.json.encode(prompt).decode() for prompt in prompts]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines))
-    return folder
+    return few_prompts(tmp_path / "suites", retention=28, safety=12)
 
 
 @pytest.fixture

@@ -42,8 +42,33 @@ def test_each_task_is_a_slice_and_the_corrected_ones_are_won_together():
         "completion of what was corrected": "won",
         "completion of commands": "won",
         "completion of other": "held",
+        "reliability": "not known",
         "cost": "won",
     }
+
+
+@pytest.mark.parametrize(
+    ("pairs_seen", "failing", "verdict"),
+    [
+        (200, 0, "not known"),
+        (300, 0, "held"),
+        (400, 8, "not known"),  # two in a hundred, the margin itself
+        (5000, 100, "not known"),
+        (400, 40, "lost"),
+    ],
+)
+def test_a_candidate_shows_that_it_answers_before_it_passes(
+    pairs_seen: int, failing: int, verdict: str
+):
+    """A guardrail ends what fails more often for sure; to pass, the burden of proof is reversed."""
+    outcomes = judged(
+        pairs("commands", pairs_seen - failing, "prose", "{intent}"),
+        *([pairs("commands", failing, "prose", "", failed=True)] if failing else []),
+    )
+
+    found = readings(fronts(outcomes, ["commands"], FrontSettings()))
+
+    assert found["reliability"].verdict == verdict
 
 
 def test_a_gain_on_one_task_does_not_pay_for_a_loss_on_another():

@@ -45,10 +45,11 @@ def studied(
     """A training that read these, with its true record."""
     frame = pl.DataFrame(
         {
+            "decision_id": questions,
             "messages": [f'[{{"role": "user", "content": "{said}"}}]' for said in questions],
             "chosen": ["yes"] * len(questions),
         },
-        schema={"messages": pl.String, "chosen": pl.String},
+        schema=dict.fromkeys(("decision_id", "messages", "chosen"), pl.String),
     )
     replay = [{"messages": [{"role": "user", "content": said}], "answer": "a"} for said in replayed]
     inputs.write(folder / "cycles" / cycle, frame, replay)
@@ -210,6 +211,7 @@ def _shipped_before(stage: Stage, held_out: list[str]) -> None:
             "task": ["commands"] * len(held_out),
             "messages": [f'[{{"role": "user", "content": "{said}"}}]' for said in held_out],
             "chosen": ["yes"] * len(held_out),
+            "cluster": ["commands-0001"] * len(held_out),
             "split": ["heldout"] * len(held_out),
         }
     )

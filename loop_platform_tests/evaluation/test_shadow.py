@@ -1,5 +1,6 @@
 """The shadow as real runs, on pairs that lie in telemetry."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -7,10 +8,23 @@ import polars as pl
 import pytest
 
 from loop_platform.defs.evaluation import mirrored, shadow_gates
+from loop_platform.defs.evaluation.judges import judges
+from loop_platform.defs.evaluation.sensors import shadow_complete
 from loop_platform.defs.evaluation.shadow import shadow
+from loop_platform.defs.resources import resources
+from loop_platform.judging import people
 from loop_platform.release import registry, requests, trials
 from loop_platform.release.states import State
-from loop_platform.settings import Front, Fronts, FrontSettings, GateSettings, TaskFronts
+from loop_platform.settings import (
+    Front,
+    Fronts,
+    FrontSettings,
+    GateSettings,
+    JudgingSettings,
+    TaskFronts,
+    TaskJudging,
+)
+from loop_platform_tests.curation.accepting import accepted
 from loop_platform_tests.evaluation.cycle import (
     candidate,
     go_to,
@@ -19,9 +33,12 @@ from loop_platform_tests.evaluation.cycle import (
     settle,
     verdicts,
 )
-from loop_platform_tests.evaluation.traffic import Traffic
+from loop_platform_tests.evaluation.test_sensors import tick
+from loop_platform_tests.evaluation.traffic import RELIABLE, Traffic
 from loop_platform_tests.evaluation.validator import intent
+from loop_platform_tests.judging.endpoint import Endpoint, better, listening
 from loop_platform_tests.release.stage import Stage
+from loop_platform_tests.review.queues import corrected
 
 
 @pytest.fixture
@@ -88,6 +105,7 @@ def test_a_candidate_that_wins_its_pairs_goes_on_to_the_canary(
     assert {name: front["verdict"] for name, front in trial.evidence["fronts"].items()} == {
         "completion of what was corrected": "won",
         "completion of commands": "won",
+        "reliability": "held",
         "cost": "won",
     }
     assert [score["candidate"]["n"] for score in trial.evidence["scores"]] == [20, 20]
@@ -195,7 +213,8 @@ def test_the_goal_is_not_moved_while_a_trial_runs(
 ):
     mirror(traffic, shadowed, 20, ("{intent}", "{intent}"))
     watched = Front(aim="watch")
-    loose = FrontSettings(focus=watched, everywhere=Fronts(completion=watched, cost=watched))
+    everywhere = Fronts(completion=watched, reliability=watched, cost=watched)
+    loose = FrontSettings(focus=watched, everywhere=everywhere)
     gates = stage.settings.gates.model_copy(update={"fronts": loose, "shadow_budget": 20})
     stage.settings = stage.settings.model_copy(update={"gates": gates})
 
@@ -230,6 +249,7 @@ def test_a_candidate_that_does_not_answer_is_turned_away(
     result = materialise(stage, shadow, instance)
 
     assert not verdicts(result)[shadow_gates.ANSWERS]
+    assert trial_of(stage, name).verdict == "failed"
 
 
 def test_calls_that_the_champion_did_not_answer_are_no_pairs(
@@ -294,7 +314,7 @@ class TestATaskIsOnlyWatched:
         return GateSettings(
             shadow_pairs=20,
             shadow_budget=60,
-            fronts=FrontSettings(tasks={"chat": watched}),
+            fronts=FrontSettings(everywhere=RELIABLE, tasks={"chat": watched}),
             promotion="automatic",
         )
 
@@ -335,7 +355,8 @@ class TestATaskIsOnlyWatched:
 class TestPeoplePromote:
     @pytest.fixture
     def gates(self) -> GateSettings:
-        return GateSettings(shadow_pairs=20, shadow_budget=20, promotion="person")
+        fronts = FrontSettings(everywhere=RELIABLE)
+        return GateSettings(shadow_pairs=20, shadow_budget=20, fronts=fronts, promotion="person")
 
     def test_what_is_not_known_waits_for_a_person(
         self,
@@ -357,3 +378,83 @@ class TestPeoplePromote:
         assert stage.release(name).state is State.CANARY
         last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
         assert (last.actor, last.evidence["shadow"]) == ("a test", "not known")
+
+
+class TestATaskIsJudgedPairByPair:
+    @pytest.fixture
+    def endpoint(self) -> Iterator[Endpoint]:
+        with listening(better(lambda answer: "rain" in answer)) as found:
+            yield found
+
+    def test_by_a_judge_that_says_what_people_say(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        shadowed: tuple[str, str],
+        endpoint: Endpoint,
+    ):
+        judging = JudgingSettings(
+            judges={"strict": endpoint.settings()},
+            tasks={"chat": TaskJudging(judge="strict", people=False)},
+            least_decisions=10,
+        )
+        stage.settings = stage.settings.model_copy(update={"judging": judging})
+        mirror(traffic, shadowed, 30, ("prose", "{intent}"))
+        chatted(traffic, shadowed, 30, ("Let me think about the weather", "It will rain"))
+        accepted(
+            stage.database,
+            *(corrected(f"weather {n}", f"rain {n}", f"user-{n}", task="chat") for n in range(20)),
+        )
+
+        [calibrated] = dg.materialize(
+            [judges], resources=resources(stage.settings), instance=instance
+        ).asset_materializations_for_node("evaluation__judges")
+        result = materialise(stage, shadow, instance)
+        settle(stage, shadowed[1])
+
+        assert "| chat | strict | 100.0% (n 20" in str(calibrated.metadata["judges"].value)
+        assert "data:image/png" in str(calibrated.metadata["picture"].value)
+        trial = trial_of(stage, shadowed[1])
+        assert (trial.verdict, stage.release(shadowed[1]).state) == ("passed", State.CANARY)
+        assert trial.evidence is not None
+        assert trial.evidence["fronts"]["completion of chat"]["verdict"] == "won"
+        [by] = trial.evidence["judging"]["chat"]["by"].items()
+        assert by[0].startswith("judge strict ")
+        assert by[1] == 30
+        found = {score["metric"]: score for score in trial.evidence["scores"]}["found better"]
+        assert (found["champion"]["rate"], found["candidate"]["rate"]) == (0, 1)
+        assert result.success
+
+    def test_by_people_for_whom_the_trial_waits(
+        self,
+        stage: Stage,
+        traffic: Traffic,
+        instance: dg.DagsterInstance,
+        shadowed: tuple[str, str],
+    ):
+        judging = JudgingSettings(tasks={"chat": TaskJudging()})
+        stage.settings = stage.settings.model_copy(update={"judging": judging})
+        name = shadowed[1]
+        mirror(traffic, shadowed, 30, ("prose", "{intent}"))
+        chatted(traffic, shadowed, 30, ("Let me think about the weather", "It will rain"))
+
+        materialise(stage, shadow, instance)
+
+        trial = trial_of(stage, name)
+        assert (trial.verdict, trial.looked_at) == (None, 60), "its budget is spent, and it waits"
+        assert trial.evidence is not None
+        assert trial.evidence["reason"].endswith("30 of 30 pairs of chat wait for a verdict")
+        assert isinstance(tick(shadow_complete, stage, instance), dg.SkipReason)
+
+        pairs = traffic.lake.read("evaluation/shadow/0001.parquet").filter(task="chat")["pair_id"]
+        with stage.database.begin() as connection:
+            for pair_id in pairs:
+                left = people.show(connection, "ada", name, "chat", pair_id)
+                people.say(connection, "ada", pair_id, "left" if left == "candidate" else "right")
+        assert isinstance(tick(shadow_complete, stage, instance), dg.SensorResult)
+        materialise(stage, shadow, instance)
+        settle(stage, name)
+
+        assert trial_of(stage, name).verdict == "passed"
+        assert stage.release(name).state is State.CANARY

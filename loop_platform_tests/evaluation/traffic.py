@@ -11,7 +11,11 @@ import sqlalchemy as sa
 from loop_platform.database import parts
 from loop_platform.identity import hour_of, new_id
 from loop_platform.lake import Lake
+from loop_platform.settings import Front, Fronts
 from loop_platform.tables import KEYS, schema
+
+RELIABLE = Fronts(reliability=Front(margin=0.3))
+"""The fronts of everything, where twenty pairs are enough to show that a candidate answers."""
 
 
 @dataclass

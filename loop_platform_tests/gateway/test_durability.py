@@ -79,12 +79,14 @@ def test_every_answer_ends_after_its_record_was_forced_to_the_disk(
     with traced(loop, log):
         whole = loop.chat("one two").headers["x-loop-call-id"]
         streamed = loop.stream("three four")[0].headers["x-loop-call-id"]
+        failed = loop.chat("fail").headers["x-loop-call-id"]
         rating = {"call_id": whole, "kind": "rating", "rating": 5}
         given = loop.client.post("/v1/feedback", json=rating).json()["feedback_id"]
     text = log.read_text()
     ends = {
         rf'call\\",\\"schema_version\\":1,\\"call_id\\":\\"{whole}': rf"content-length.*{whole}",
         rf'call\\",\\"schema_version\\":1,\\"call_id\\":\\"{streamed}.*\[DONE\]': r"data: \[DONE\]",
+        rf'call\\",\\"schema_version\\":1,\\"call_id\\":\\"{failed}': rf"500 Internal.*{failed}",
         rf'feedback\\".*{given}': rf"202 Accepted|feedback_id.*{given}",
     }
     for record, answer in ends.items():

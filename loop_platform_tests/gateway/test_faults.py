@@ -189,6 +189,17 @@ def test_a_full_disk_refuses_calls_and_feedback(loop: Loop):
     assert len(loop.calls()) == 2
 
 
+def test_a_disk_that_fills_up_in_mid_stream_ends_it_with_an_error(loop: Loop):
+    body = {"model": "loop", "messages": [{"role": "user", "content": "x " * 200}], "stream": True}
+    with room_for(4000), loop.client.stream("POST", "/v1/chat/completions", json=body) as response:
+        said = response.read()
+    assert response.status_code == 200  # there was room for what is entered of its beginning
+    assert said.count(b'"content": "x ') == 200
+    assert b"journal_unwritable" in said
+    assert b"[DONE]" not in said
+    assert loop.client.get("/healthz").json()["unwritten_records"] == 1
+
+
 def test_a_full_disk_serves_and_counts_where_the_settings_say_so(
     settings: Settings, database: sa.Engine, champion: EnginePeer
 ):

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from loop_platform import migrations
 from loop_platform.database import database_url, segments
 from loop_platform.gateway.tallies import Tallies
+from loop_platform.keys import limit
 from loop_platform.observer.observer import Observer
 from loop_platform.settings import Settings
 from loop_platform.stack import postgres
@@ -138,7 +139,8 @@ def test_what_a_worker_dropped_is_told_once_whatever_the_database_does(
     loop: Loop, admin: str, monkeypatch: pytest.MonkeyPatch
 ):
     assert loop.parts is not None
-    worker = Tallies(loop.database, loop.parts.mirror, loop.parts.journal)
+    parts = loop.parts
+    worker = Tallies(loop.database, parts.mirror, parts.journal, parts.redactors, parts.allowances)
     loop.parts.tallies.stop()
     loop.parts.mirror.counts.dropped += 3
     with monkeypatch.context() as away:
@@ -150,6 +152,18 @@ def test_what_a_worker_dropped_is_told_once_whatever_the_database_does(
     worker.tell()
     worker.tell()
     assert total(scraped(loop, admin), "loop_shadow_copies_total", outcome="dropped") == 3
+
+
+def test_calls_that_met_a_limit_are_counted_by_whose_it_was(loop: Loop, admin: str):
+    key_id = loop.key("caller").split("_")[1]
+    with loop.database.begin() as connection:
+        limit(connection, key_id, 2, None)
+    eventually(lambda: loop.chat().status_code == 429)
+    refused = 1 + sum(loop.chat().status_code == 429 for _ in range(3))
+    labels = {"subject": "key", "unit": "requests"}
+    eventually(
+        lambda: total(scraped(loop, admin), "loop_gateway_limited_total", **labels) == refused
+    )
 
 
 def _champion(database: sa.Engine) -> str:

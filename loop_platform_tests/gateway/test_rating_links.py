@@ -43,14 +43,19 @@ def test_a_user_rates_once_by_the_button_and_not_by_looking(loop: Loop):
             page = browser.get(path)
             assert page.status_code == 200
             assert page.text.count("<button") == 2
+            assert "autofocus" not in page.text  # no choice is made for anybody
         assert browser.head(path).status_code == 200
         assert browser.get(path, params={"rating": 5}).text.count("<button") == 1
         assert ratings(loop) == []
-        assert "Thank you" in browser.post(path, data={"rating": "5"}).text
+        thanks = browser.post(path, data={"rating": "5"}).text
+        assert "Thank you" in thanks
+        assert "5 of 5" in thanks
+        assert "autofocus" in thanks  # a screen reader begins here
         (rating,) = ratings(loop)
         assert (rating.call_id, rating.tenant, rating.contributor) == (call_id, "acme", "ada/eve")
         assert (rating.kind, rating.rating) == ("rating", 5)
-        assert browser.post(path, data={"rating": "1"}).status_code == 409
+        again = browser.post(path, data={"rating": "1"})
+        assert (again.status_code, "Rated already" in again.text) == (409, True)
         assert browser.get(path).status_code == 409
     assert ratings(loop) == [rating]
     assert loop.client.get(f"/v1/feedback/{rating.feedback_id}").status_code == 200
@@ -120,7 +125,8 @@ def test_a_link_does_not_outlive_its_call(
         path = path_of(asked(loop))
     loop.settings = settings.model_copy(update={"retention": RetentionSettings(days=1e-9)})
     with loop.gateway(), user(loop) as browser:
-        assert browser.get(path).status_code == 410
+        gone = browser.get(path)
+        assert (gone.status_code, "no longer kept" in gone.text) == (410, True)
         assert asked(loop).json()["error"]["code"] == "call_expired"
 
 
@@ -128,7 +134,8 @@ def test_a_rating_that_cannot_be_written_can_be_given_again(loop: Loop):
     path = path_of(asked(loop))
     with user(loop) as browser:
         with room_for(10):
-            assert browser.post(path, data={"rating": "5"}).status_code == 503
+            full = browser.post(path, data={"rating": "5"})
+            assert (full.status_code, "try again in a minute" in full.text) == (503, True)
         assert browser.post(path, data={"rating": "5"}).status_code == 202
 
 

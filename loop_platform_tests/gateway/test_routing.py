@@ -1,5 +1,6 @@
 """Champion, canary on a lease, shadow in the background."""
 
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from loop_platform.database import route_counters
+from loop_platform.gateway import mirror
+from loop_platform.gateway.exchange import Exchange
 from loop_platform_tests.gateway.engine_peer import EnginePeer
 from loop_platform_tests.gateway.loop import Loop, eventually, in_the_future
 from loop_platform_tests.gateway.serving import serving
@@ -140,6 +143,19 @@ def test_nobody_notices_a_shadow_that_hangs(loop: Loop):
         counts = loop.client.get("/healthz").json()["mirror"]
         assert counts["waiting"] + counts["dropped"] > 580
         assert counts["dropped"] > 0
+
+
+def test_a_shadow_that_hangs_holds_little_memory(loop: Loop, monkeypatch: pytest.MonkeyPatch):
+    """Of large requests few wait, and their answers not at all."""
+    monkeypatch.setattr(mirror, "_WAITING_BYTES", 1_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        trial(loop, "shadow", f"http://127.0.0.1:{silent.getsockname()[1]}", 1.0)
+        assert all(loop.chat("x" * 90_000).status_code == 200 for _ in range(40))
+        counts = loop.client.get("/healthz").json()["mirror"]
+        assert counts["waiting"] <= 11
+        assert counts["waiting"] + counts["dropped"] >= 32  # eight are being asked
+        answered = [one for one in gc.get_objects() if isinstance(one, Exchange) and one.received]
+        assert len(answered) < 5
 
 
 def test_calls_are_counted_for_the_guardrails(loop: Loop):

@@ -2,13 +2,15 @@
 
 import socket
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from loop_platform.database import cycles, route_counters
+from loop_platform.database import cycles, moves, route_counters
 from loop_platform.release import leases, registry, requests, routes, slots, trials
 from loop_platform.release.guardrails import Counts, broken
 from loop_platform.release.requests import Outcome
@@ -134,7 +136,14 @@ def test_a_candidate_walks_the_whole_way_and_every_move_is_written_down(stage: S
         State.CHAMPION,
     ]
     assert moved[1].evidence == {"scores": [1, 2]}
+    files = moved[0].evidence["files"]
+    assert set(files) == {
+        f"{kind}/{name}"
+        for kind in ("adapter", "weights")
+        for name in ("answers.json", "model.safetensors")
+    }
     assert moved[4].evidence == {
+        "files": {"verdict": "as registered", "sha256": files},
         "canary": "passed",
         "approval": {"needed": True, "tasks": [], "given_by": "a test"},
         "predecessor": base,
@@ -200,6 +209,85 @@ def test_a_drill_that_passes_the_gates_is_stopped_with_an_alarm(stage: Stage):
     assert stage.ask(routes.read).canary is None
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda file: file.write_bytes(b"others"), "when it was registered and is"),
+        (lambda file: file.unlink(), "is gone"),
+        (lambda file: file.with_name("chat_template.jinja").write_text("Lie."), "was not there"),
+    ],
+)
+def test_a_candidate_whose_files_were_changed_is_turned_away_at_the_flip(
+    stage: Stage, change: Callable[[Path], object], said: str
+):
+    base = base_of(stage)
+    name = stage.register("adadadadadadadad")
+    to_canary(stage, name)
+    conclude(stage, name, State.CANARY)
+
+    change(stage.release(name).weights_path / "model.safetensors")
+    refused = ask_for(stage, name, State.CHAMPION)
+
+    assert refused.refusal is not None
+    assert said in refused.refusal
+    assert stage.ask(routes.read).champion == base
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert (last.to_state, last.actor, last.reason) == (
+        State.REJECTED,
+        "controller",
+        refused.refusal,
+    )
+    assert last.evidence["asked_by"] == "a test"
+    [*_, changed] = last.evidence["files"]["changed"].values()
+    assert changed["registered"] != changed["found"]
+    assert stage.ask(routes.read).canary is None
+
+
+def test_a_candidate_that_nobody_knows_the_files_of_is_turned_away(stage: Stage):
+    """As one is that was registered by a version that did not write their hashes down: as soon as a
+    controller sees it. The base model, of which nobody ever does, goes on."""
+    base = base_of(stage)
+    name = stage.register("aeaeaeaeaeaeaeae")
+    to_canary(stage, name)
+    conclude(stage, name, State.CANARY)
+    stage.ask(
+        lambda connection: connection.execute(
+            sa.update(moves).where(moves.c.from_state.is_(None)).values(evidence={})
+        )
+    )
+
+    refused = ask_for(stage, name, State.CHAMPION)
+
+    assert "nobody wrote down what the files" in str(refused.refusal)
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert (last.from_state, last.to_state, last.actor) == (
+        State.CANARY,
+        State.REJECTED,
+        "controller",
+    )
+    assert "Materialise training/adapter of its cycle in Dagster again" in last.reason
+    assert stage.ask(routes.read).champion == base
+
+
+def test_a_release_that_comes_back_with_other_files_is_refused(stage: Stage):
+    base_of(stage)
+    name = stage.register("afafafafafafafaf")
+    to_champion(stage, name)
+    assert ask_for(stage, name, State.ROLLED_BACK).done
+    (stage.release(name).weights_path / "model.safetensors").write_bytes(b"others")
+
+    request = stage.ask(
+        lambda connection: requests.request_move(
+            connection, name, State.CHAMPION, actor="a test", reason="again", evidence={}
+        )
+    )
+    stage.until(lambda connection: requests.outcome(connection, request).handled)
+
+    outcome = stage.ask(lambda connection: requests.outcome(connection, request))
+    assert "are not those that were evaluated" in str(outcome.refusal)
+    assert stage.release(name).state is State.ROLLED_BACK
+
+
 def test_a_rollback_is_one_flip_back(stage: Stage):
     base = base_of(stage)
     name = stage.register("ffffffffffffffff")
@@ -210,6 +298,35 @@ def test_a_rollback_is_one_flip_back(stage: Stage):
     assert stage.ask(routes.read).champion == base
     assert stage.release(name).state is State.ROLLED_BACK
     assert stage.release(base).state is State.CHAMPION
+
+
+def test_a_new_champion_whose_calls_fail_is_taken_back(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("acacacacacacacac")
+    to_champion(stage, name)
+    trial = stage.ask(lambda connection: trials.find(connection, name, State.CHAMPION))
+    assert trial is not None
+    assert (trial.champion, trial.planned, trial.verdict) == (base, 5, None)
+
+    count(stage, name, "champion", calls=6, errors=3)
+    stage.step(3)
+
+    assert stage.ask(routes.read).champion == base
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert (last.to_state, last.actor) == (State.ROLLED_BACK, "controller")
+    assert "guardrail after its promotion: 3 of 6 calls failed" in last.reason
+
+
+def test_a_champion_that_was_brought_back_is_not_watched(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("bcbcbcbcbcbcbcbc")
+    to_champion(stage, name)
+    assert ask_for(stage, name, State.ROLLED_BACK).done
+
+    count(stage, base, "champion", calls=6, errors=3)
+    stage.step(3)
+
+    assert stage.ask(routes.read).champion == base
 
 
 class TestDraining:
@@ -390,6 +507,32 @@ class TestImpatientStart:
 
         last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
         assert last.reason == "its engine did not serve it within 3 s"
+
+    def test_a_champion_that_lost_its_watch_is_taken_back_however_late_the_one_before_comes_up(
+        self, stage: Stage
+    ):
+        base = base_of(stage)
+        name = stage.register("8888888888888888")
+        to_champion(stage, name)
+        stage.engines.stop("engine-a")
+        with socket.create_server(("127.0.0.1", stage.settings.engine.ports[0])):
+            stage.until(lambda connection: not ready(base)(connection))
+            count(stage, name, "champion", calls=40, errors=20)
+            stage.until(
+                lambda connection: "within 3 s" in str(requests.last_refusal(connection, name))
+            )
+            assert stage.ask(routes.read).champion == name
+        stage.until(lambda connection: routes.read(connection).champion == base)
+
+        last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+        assert (last.to_state, last.actor) == (State.ROLLED_BACK, "controller")
+        assert last.reason.startswith("asked again: guardrail after its promotion: 20 of 40 calls")
+        assert "within 3 s" in last.evidence["refused before"]
+
+        ask_for(stage, name, State.CHAMPION)
+        stage.until(lambda connection: routes.read(connection).champion == name)
+        stage.step(4)
+        assert stage.ask(routes.read).champion == name, "a person brought it back"
 
 
 def test_a_champion_whose_engine_dies_stays_routed_and_comes_back(stage: Stage):

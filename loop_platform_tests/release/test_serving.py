@@ -21,6 +21,7 @@ def serving_settings(tmp_path: Path) -> Settings:
     first, second = free_ports(2)
     return Settings(
         data_dir=tmp_path / "loop",
+        host="192.0.2.1",  # the gateway's: engines, which ask for no key, stay on this machine
         engine=EngineSettings(serving="adapter", ports=(first, second), tool_parser="hermes"),
     )
 

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from loop_platform.engine import faulty
 from loop_platform.engine.assignment import Assignment, read
 
 
@@ -82,6 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--assignment", type=Path, required=True)
     _Handler.assignment = read(parser.parse_args().assignment)
+    if (fault := faulty.planted(_Handler.assignment)) is not None:
+        faulty.serve(_Handler.assignment, fault)
     _Handler.loaded = dict(_Handler.assignment.adapters)
     _Server((_Handler.assignment.host, _Handler.assignment.port), _Handler).serve_forever()
 

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from loop_platform.database import (
     cycle_corrections,
     decisions,
+    judge_records,
+    pair_verdicts,
     releases,
     review_feedback,
     review_items,
@@ -20,6 +22,7 @@ from loop_platform.database import (
 from loop_platform.defs.telemetry.parts import HeldHour
 from loop_platform.gateway.kept import KEPT_ANSWERS, KeptAnswers
 from loop_platform.identity import hour_of, new_id
+from loop_platform.judging import people
 from loop_platform.keys import create_key
 from loop_platform.lake import Lake
 from loop_platform.retention.erasure import Erased, erase
@@ -152,6 +155,31 @@ def test_the_queue_the_decisions_and_the_lineage_go(
             (review_feedback, 0),
         ):
             assert len(connection.execute(sa.select(table)).all()) == left, table.name
+
+
+def test_what_people_and_judges_said_of_its_answers_goes(
+    past: Past, eraser: Eraser, database: sa.Engine
+) -> None:
+    mine, other = a_call(call_id=ago(2)), a_call(call_id=ago(2, 1))
+    past.ship(mine, other)
+    past.settle()
+    with database.begin() as connection:
+        released(connection, "r-1")
+        queued(connection, mine.call_id)
+        decision = learn(connection, mine.call_id)
+        for call in (mine, other):
+            people.show(connection, "ada", "r-1", "chat", call.call_id)
+        pairs = [f"{call.call_id}/ada{end}" for call in (mine, other) for end in ("", "#planted")]
+        for subject in (*pairs, decision):
+            of = {"judge": "j", "task": "chat", "source": "pair", "person_said": "tie"}
+            decided = sa.func.clock_timestamp()
+            row = {"identity": "i", "subject": subject, "decided_at": decided, **of}
+            connection.execute(sa.insert(judge_records).values(row))
+    eraser(call_id=mine.call_id)
+    with database.connect() as connection:
+        left = set(connection.scalars(sa.select(judge_records.c.subject)))
+        assert left == {f"{other.call_id}/ada", f"{other.call_id}/ada#planted"}
+        assert connection.scalars(sa.select(pair_verdicts.c.pair_id)).all() == [other.call_id]
 
 
 def test_an_item_that_the_persons_correction_went_into_goes(

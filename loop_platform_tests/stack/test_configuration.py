@@ -8,6 +8,7 @@ import pytest
 
 from loop_platform.settings import Settings
 from loop_platform.stack.configuration import write_configuration
+from loop_platform.stack.ports import ports
 from loop_platform.stack.programs import Program, environment, programs
 from loop_platform.stack.sockets import code_socket, supervisor_socket
 
@@ -41,6 +42,19 @@ def test_arguments_survive_spaces_and_percent_signs(tmp_path: Path) -> None:
 def test_a_command_that_the_file_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot stand in supervisord's configuration"):
         write_configuration(tmp_path, [Program("odd", ["echo", "a ;b"], "odd")])
+
+
+def test_what_asks_for_no_key_stays_on_this_machine(tmp_path: Path) -> None:
+    """Dagster's UI and the engines, whatever address the gateway and the console have."""
+    settings = Settings(data_dir=tmp_path, host="0.0.0.0")
+    assert [program.name for program in programs(settings) if "0.0.0.0" in program.command] == []
+    assert {port.program: port.host for port in ports(settings)} == {
+        "gateway": "0.0.0.0",
+        "console": "0.0.0.0",
+        "dagster-webserver": "127.0.0.1",
+        "engine-a": "127.0.0.1",
+        "engine-b": "127.0.0.1",
+    }
 
 
 def test_an_external_database_has_a_schema_for_dagster_and_no_server_here(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_every_service_of_ours_has_the_image_and_the_data(
             assert service["volumes"] == ["data:/data"]
             assert set(service["environment"]) == {
                 "LOOP_HOST",
+                "LOOP_DAGSTER__HOST",
                 "LOOP_DATA_DIR",
                 "LOOP_DATABASE_URL",
             }

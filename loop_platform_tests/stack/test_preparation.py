@@ -9,6 +9,7 @@ from loop_platform.settings import (
     EngineSettings,
     GatewaySettings,
     ModelSettings,
+    RedactionSettings,
     Settings,
 )
 from loop_platform.stack.errors import StackError
@@ -21,6 +22,14 @@ from loop_platform_tests.release.stage import free_ports
 def test_a_full_disk_is_said_with_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"is full: .* GiB free, and the loop needs 1000000\.0"):
         check_data_folder(tmp_path, needed_bytes=10**6 * 2**30)
+
+
+def test_a_tenant_that_asks_for_redaction_needs_the_redactors_environment(tmp_path: Path) -> None:
+    redaction = RedactionSettings(tenants=["acme"], python=tmp_path / "python")
+    settings = Settings(data_dir=tmp_path, redaction=redaction)
+    check_environments(settings, ["console"])
+    with pytest.raises(StackError, match=r"names acme, .*make \.venv-redact"):
+        check_environments(settings, ["gateway"])
 
 
 def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from loop_platform import lessons
 from loop_platform.defs.training import inputs
+from loop_platform.engine import material
 from loop_platform.engine.job import decode, encode
+from loop_platform.engine.rows import content_hash
 from loop_platform.release.registry import Release
 from loop_platform.release.states import State
 from loop_platform.settings import Recipe, Settings
@@ -55,7 +58,9 @@ def test_pairs_are_written_where_the_recipe_wants_them_and_both_answers_are_ther
     settings: Settings,
 ) -> None:
     rejected = ["no", None, " ", "no", "no", "no", "no", "no"]
-    corrections = _corrections().with_columns(rejected=pl.Series(rejected))
+    corrections = _corrections().with_columns(
+        rejected=pl.Series(rejected), call_id=pl.col("decision_id").str.replace("d", "c")
+    )
     corrected = corrections.filter(pl.col("split") == "train")
     folder = settings.data_dir / "cycles" / "0001"
 
@@ -65,8 +70,41 @@ def test_pairs_are_written_where_the_recipe_wants_them_and_both_answers_are_ther
     assert (pair["answer"], pair["rejected"]) == ("{}", "no")
     assert pair["messages"] == [{"role": "user", "content": "dim lamp 0"}]
 
+    broken_off = inputs.write(folder, corrected, [], preferences=True, cut={"c0"}).preferences
+    assert broken_off is not None
+    assert json.loads(broken_off.read_text()) == pair | {"rejected_ended": False}
+
     assert inputs.write(folder, corrected, []).preferences is None
     assert sorted(file.name for file in folder.iterdir()) == ["corrections.jsonl", "replay.jsonl"]
+
+
+def test_rows_held_apart_say_so_and_make_no_pair(settings: Settings) -> None:
+    corrected = _corrections().with_columns(rejected=pl.lit("no"), call_id=pl.lit("c"))[:3]
+    folder = settings.data_dir / "cycles" / "0001"
+
+    files = inputs.write(folder, corrected, [], preferences=True, apart={"d1"})
+
+    rows = list(map(json.loads, files.corrections.read_text().splitlines()))
+    assert [row.get("apart") for row in rows] == [None, True, None]
+    assert files.preferences is not None
+    assert len(files.preferences.read_text().splitlines()) == 2
+
+
+def test_the_leak_check_reads_what_the_trainer_reads(settings: Settings) -> None:
+    corrected = _corrections().with_columns(rejected=pl.lit("no"), call_id=pl.lit("c"))[:3]
+    said = {"messages": [{"role": "user", "content": "hello"}], "answer": "hi"}
+    rated = [said | {"liked": True, "ended": True}]
+    folder = settings.data_dir / "cycles" / "0001"
+
+    files = inputs.write(folder, corrected, [said], rated, preferences=True)
+
+    job = inputs.job(settings, Recipe(), files, _champion(settings), [])
+    found = lessons.read(settings.data_dir, "0001")
+    assert found.sha256 == content_hash(*material.files(job))
+    assert [line.kind for line in found.lines] == [*["corrections"] * 3, "replay", "thumbs"]
+    counts = {"corrections": 2, "replay": 1, "thumbs": 1, "held_apart": {"corrections": 1}}
+    assert found.missing(counts) == 0
+    assert found.missing(counts | {"thumbs": 3}) == 2
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,27 @@ def _curve(divergence: float | None = 0.01) -> list[dict[str, Any]]:
     ]
 
 
-def test_loss_divergence_and_learning_rate_stand_side_by_side() -> None:
-    whole = _picture(curve=_curve(), kept_after=None)
-    assert whole.width > 3 * whole.height
+def _probes(kept: float = 0.03) -> list[dict[str, Any]]:
+    return [
+        {"step": 0, "exact": 0.0, "surprise": 3.0, "divergence": 0.0},
+        {"step": 20, "exact": 0.7, "surprise": 0.4, "divergence": kept},
+    ]
 
 
-def test_a_run_without_replay_and_one_that_was_cut_back_have_a_picture_too() -> None:
-    plain = _picture(curve=_curve(divergence=None), kept_after=None)
-    marked = _picture(curve=_curve(divergence=None), kept_after=20)
+_RECIPE = {"retention_limit": 0.1}
+
+
+def test_loss_focus_divergence_and_learning_rate_stand_side_by_side() -> None:
+    whole = _picture(curve=_curve(), kept_after=None, probes=_probes(), recipe=_RECIPE)
+    assert whole.width > 4 * whole.height
+    other = _picture(curve=_curve(), kept_after=None, probes=_probes(0.05), recipe=_RECIPE)
+    assert whole.tobytes() != other.tobytes()
+
+
+def test_a_run_without_replay_and_one_of_which_an_earlier_state_was_kept_have_a_picture_too() -> (
+    None
+):
+    plain = _picture(curve=_curve(divergence=None), kept_after=None, probes=[])
+    marked = _picture(curve=_curve(divergence=None), kept_after=20, probes=[])
     assert plain.size == marked.size
     assert plain.tobytes() != marked.tobytes()

@@ -51,17 +51,22 @@ def settle(
     *,
     then: State,
     approval: Approval,
+    waits_for_people: bool = False,
 ) -> Settled:
     """Write down what a look showed, and ask for what follows from it.
 
-    A trial that is not settled goes on until its budget is spent. What is not known then does not
-    pass by itself: it is turned away, or waits for a person where one has to approve. After the
-    canary (`then` is champion) what has passed waits for that person, too.
+    A trial that is not settled goes on until its budget is spent, and as long as people are asked
+    about its pairs (`waits_for_people`). What is not known then does not pass by itself: it is
+    turned away, or waits for a person where one has to approve. After the canary (`then` is
+    champion) what has passed waits for that person, too.
     """
     seen = evidence["looked_at"]
-    if verdict == "not known" and seen < trial.budget:
+    spent = seen >= trial.budget
+    if verdict == "not known" and (not spent or waits_for_people):
         shown = {**evidence, "verdict": verdict, "reason": reason}
         trials.look(connection, trial.release, trial.stage, shown)
+        if spent:
+            return Settled(f"nothing: {reason}; people judge its pairs", refused=False)
         more = max(trial.planned, trials.after(seen, trial.budget))
         return Settled(f"nothing: {reason}; looked at again after {more}", refused=False)
     if verdict == "not known":

@@ -20,6 +20,7 @@ def pairs(connection: sa.Connection, lake: Lake, trial: Trial) -> pl.LazyFrame:
         manifest.calls(connection, lake, since=since, release=trial.champion, route="champion")
         .filter(pl.col("status") == 200, pl.col("complete"))
         .select(
+            "tenant",
             "task",
             "request",
             "messages",

@@ -6,8 +6,10 @@ from loop_platform.automation import RELEASE_TAG
 from loop_platform.defs.evaluation import mirrored, yardstick
 from loop_platform.defs.evaluation.pursuit import pursue
 from loop_platform.defs.resources import LoopResource
+from loop_platform.judging import people
 from loop_platform.release import registry, slots, trials
 from loop_platform.release.states import State
+from loop_platform.release.trials import Trial
 from loop_platform.settings import settings
 
 
@@ -58,15 +60,22 @@ def shadow_complete(
     context: dg.SensorEvaluationContext, loop: LoopResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Has the shadow looked at when its first planned pairs are in telemetry, and then whenever a
-    quarter more are, until it is settled.
+    quarter more are, or people judged a quarter more, until it is settled.
     """
     with loop.database.begin() as connection:
         for release in registry.in_states(connection, {State.SHADOW}):
             trial = trials.find(connection, release.release, State.SHADOW)
-            if trial is None or trial.verdict is not None:
+            if release.cycle is None or trial is None or trial.verdict is not None:
                 continue
             arrived = mirrored.count(connection, loop.lake, trial)
-            if arrived < trial.next_look:
+            if not _worth_a_look(trial, arrived, people.count(connection, release.release)):
                 return dg.SkipReason(f"{arrived} of {trial.next_look} pairs are in telemetry")
             return pursue(context, connection, release)
     return dg.SkipReason("no release is in shadow without a verdict")
+
+
+def _worth_a_look(trial: Trial, arrived: int, judged: int) -> bool:
+    """Whether enough came since the last one: pairs, or people's verdicts on them."""
+    if trial.looked_at < trial.budget and arrived >= trial.next_look:
+        return True
+    return trial.looked_at > 0 and judged >= trial.next_verdicts

@@ -9,6 +9,7 @@ import polars as pl
 
 from loop_platform.defs.evaluation import shadow_gates as gate
 from loop_platform.defs.evaluation.again import MOST, with_likeness
+from loop_platform.defs.evaluation.bench import Bench
 from loop_platform.defs.evaluation.checks import FRAME, check_result, specs
 from loop_platform.defs.evaluation.comparison import Comparison, comparison, planned
 from loop_platform.defs.evaluation.course import course, picture
@@ -16,7 +17,7 @@ from loop_platform.defs.evaluation.decision import settle
 from loop_platform.defs.evaluation.evidence import progress, table
 from loop_platform.defs.evaluation.mirrored import pairs
 from loop_platform.defs.evaluation.outcomes import with_outcomes
-from loop_platform.defs.evaluation.shadow_fronts import fronts, readings
+from loop_platform.defs.evaluation.shadow_fronts import fronts, readings, undecided
 from loop_platform.defs.resources import LoopResource
 from loop_platform.partitions import cycles
 from loop_platform.release.approval import required
@@ -34,7 +35,11 @@ _ASKED = ("request", "messages")
     key=SHADOW,
     group_name="evaluation",
     partitions_def=cycles,
-    deps=[OFFLINE, dg.AssetDep(["telemetry", "calls"], partition_mapping=dg.AllPartitionMapping())],
+    deps=[
+        OFFLINE,
+        dg.AssetDep(["evaluation", "judges"]),
+        dg.AssetDep(["telemetry", "calls"], partition_mapping=dg.AllPartitionMapping()),
+    ],
     ins={"corrections": dg.AssetIn(["curation", "corrections"])},
     dagster_type=FRAME,
     check_specs=specs(SHADOW, gate.NAMES),
@@ -49,17 +54,25 @@ def shadow(
         both = comparison(connection, context.partition_key)
         trial = planned(connection, both.candidate.release, State.SHADOW)
         rows = pairs(connection, loop.lake, trial).head(trial.budget).collect()
+        bench = Bench.of(
+            connection, loop.settings.judging, trial.release, rows["pair_id"].to_list()
+        )
     if rows.height < trial.planned:
         raise dg.Failure(
             f"{rows.height} of {trial.planned} planned pairs are in telemetry: nothing is judged"
             " before the last of them came"
         )
-    outcomes = _outcomes(loop, both, rows)
+    outcomes = bench.with_verdicts(_outcomes(loop, both, rows), rows)
+    counting = bench.in_force(outcomes)
+    judged = bench.judged(counting)
     focus = sorted(set(corrections["task"]))
-    found = fronts(outcomes, focus, trial.fronts)
+    found = fronts(counting, focus, trial.fronts, judged)
     known = readings(found)
-    gates = gate.judge(outcomes, known, focus, loop.settings.gates)
+    gates = gate.judge(counting, known, focus, judged)
     verdict, reason = gate.verdict(gates, known)
+    remarks = bench.remarks(counting) if verdict == "not known" else []
+    open_tasks = undecided(known, judged, focus)
+    waiting = bench.waiting(counting, open_tasks)
     courses = {
         name: course(each.goal, each.after, len(each.values)) for name, each in found.items()
     }
@@ -69,14 +82,22 @@ def shadow(
             connection,
             trial,
             verdict,
-            reason,
+            "; ".join([reason, *remarks]),
             {
                 **progress(both.champion.release, gates, known, rows.height),
+                "judging": bench.record(counting),
+                "people": {
+                    "said": len(bench.said),
+                    "waiting": waiting,
+                    "tasks": open_tasks,
+                    "judges": bench.in_use,
+                },
                 "tasks": tasks,
                 "courses": {name: list(each.moments) for name, each in courses.items()},
             },
             then=State.CANARY,
             approval=required(loop.settings.gates, tasks),
+            waits_for_people=waiting > 0,
         )
     return dg.MaterializeResult(
         value=outcomes,
@@ -87,7 +108,8 @@ def shadow(
             "pairs at least": trial.planned,
             "pairs at most": trial.budget,
             "verdict": verdict,
-            "reason": reason,
+            "reason": "; ".join([reason, *remarks]),
+            "judging": dg.MetadataValue.json(bench.record(counting)),
             "asked for": settled.asked_for,
             "scores": dg.MetadataValue.md(table(gates)),
             "fronts": dg.MetadataValue.json({name: str(each) for name, each in known.items()}),
@@ -106,9 +128,11 @@ def _outcomes(loop: LoopResource, both: Comparison, rows: pl.DataFrame) -> pl.Da
     # A cycle that was trained again has pairs of another release in its file.
     seen = kept.filter(pl.col("pair_id").is_in(rows["pair_id"].to_list()))
     fresh = with_outcomes(rows.filter(~pl.col("pair_id").is_in(seen["pair_id"].to_list())), known)
-    for task in sorted(set(fresh["task"]) - known.keys()):
+    for task in sorted(set(fresh["task"]) - known.keys() - loop.settings.judging.tasks.keys()):
         compared = 0 if seen.is_empty() else seen.filter(task=task)["alike"].count()
         if compared < MOST:
             fresh = with_likeness(fresh, task, MOST - compared, both)
     fresh = fresh.drop(_ASKED)
-    return fresh if seen.is_empty() else pl.concat([seen, fresh]).sort("pair_id")
+    # What was kept before a column was added reads as null there.
+    both_looks = [seen, fresh] if not seen.is_empty() else [fresh]
+    return pl.concat(both_looks, how="diagonal").sort("pair_id")

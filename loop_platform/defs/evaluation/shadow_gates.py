@@ -5,24 +5,31 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from loop_platform.defs.evaluation.evidence import Gate, Score, refusals
-from loop_platform.defs.evaluation.shadow_fronts import COMPLETION, COST, FOCUS
+from loop_platform.defs.evaluation.shadow_fronts import (
+    COMPLETION,
+    COST,
+    FOCUS,
+    NOBODY,
+    RELIABILITY,
+    window,
+)
 from loop_platform.release.trials import Verdict
-from loop_platform.settings import GateSettings
-from loop_platform.statistics.betting import lower
-from loop_platform.statistics.fronts import ERROR, Reading, together
+from loop_platform.statistics.fronts import Reading, together
 from loop_platform.statistics.proportions import Rate
-from loop_platform.statistics.tally import Tally, as_share
 
 WON = "corrected_tasks_are_won"
 SLICES = "every_task_holds"
 COSTS = "cost_holds"
 ANSWERS = "mirrored_calls_are_answered"
 
+FOUND_BETTER = "found better"
+"""The measure of a score whose two sides are how often each one's answer was found better."""
+
 NAMES = {
     WON: "On mirrored traffic, the candidate does better on the tasks that the cycle corrected.",
     SLICES: "On mirrored traffic, no task gets worse by more than its margin.",
     COSTS: "A completed task takes no more tokens than it may.",
-    ANSWERS: "The candidate answers what the champion answered.",
+    ANSWERS: "The candidate answers what the champion answered, but for what the margin allows.",
 }
 
 
@@ -30,25 +37,24 @@ def judge(
     outcomes: pl.DataFrame,
     readings: Mapping[str, Reading],
     focus: Sequence[str],
-    gates: GateSettings,
+    judged: Mapping[str, float] = NOBODY,
 ) -> list[Gate]:
-    """The gates, from the pairs and the readings of their fronts."""
+    """The gates, from the pairs and the readings of their fronts; `judged` as in `fronts`."""
     slices = {name: each for name, each in readings.items() if name.startswith(f"{COMPLETION} ")}
     won = {FOCUS: slices.pop(FOCUS)}
-    costs = {name: each for name, each in readings.items() if name.split(" of ")[0] == COST}
+    costs, answers = _kind(readings, COST), _kind(readings, RELIABILITY)
     corrected = outcomes.filter(pl.col("task").is_in(focus))
     return [
         _gate(WON, won, _score(corrected, "corrected tasks", won[FOCUS])),
-        _gate(SLICES, slices, *_slice_scores(outcomes, slices)),
+        _gate(SLICES, slices, *_slice_scores(outcomes, slices, judged)),
         _gate(COSTS, costs),
-        _answers(outcomes, gates),
+        _gate(ANSWERS, answers, figures={"failed": int(outcomes["failed"].sum())}),
     ]
 
 
 def verdict(gates: Sequence[Gate], readings: Mapping[str, Reading]) -> tuple[Verdict, str]:
     """The verdict on the shadow so far, and its reason."""
-    answered = next(found for found in gates if found.name == ANSWERS)
-    found = together(readings) if answered.passed else "failed"
+    found = together(readings)
     if found == "failed":
         return found, refusals([gate for gate in gates if gate.lost])
     open_ones = [name for name, reading in readings.items() if not reading.met]
@@ -57,37 +63,54 @@ def verdict(gates: Sequence[Gate], readings: Mapping[str, Reading]) -> tuple[Ver
     return found, "every front is won or held on mirrored traffic"
 
 
-def _gate(name: str, readings: Mapping[str, Reading], *scores: Score | None) -> Gate:
+def _kind(readings: Mapping[str, Reading], kind: str) -> dict[str, Reading]:
+    """A front, and those of single tasks beside it."""
+    return {name: each for name, each in readings.items() if name.split(" of ")[0] == kind}
+
+
+def _gate(
+    name: str,
+    readings: Mapping[str, Reading],
+    *scores: Score | None,
+    figures: Mapping[str, int] | None = None,
+) -> Gate:
     return Gate(
         name,
         passed=all(reading.met for reading in readings.values()),
         lost=any(reading.verdict == "lost" for reading in readings.values()),
         sentence="; ".join(f"{front} {reading}" for front, reading in readings.items()),
         scores=[score for score in scores if score is not None],
+        figures=dict(figures or {}),
     )
 
 
-def _answers(outcomes: pl.DataFrame, gates: GateSettings) -> Gate:
-    """However often one looks, the share of failures is above this in 39 of 40 trials."""
-    failed = int(outcomes["failed"].sum())
-    least = as_share(lower(Tally.of_share(failed, outcomes.height), ERROR))
-    passed = least <= gates.max_error_share
-    return Gate(
-        ANSWERS,
-        passed=passed,
-        lost=not passed,
-        sentence=f"{failed} of {outcomes.height} mirrored calls failed: {least:.1%} or more of all;"
-        f" {gates.max_error_share:.1%} is the limit",
-    )
-
-
-def _slice_scores(outcomes: pl.DataFrame, slices: Mapping[str, Reading]) -> list[Score | None]:
+def _slice_scores(
+    outcomes: pl.DataFrame, slices: Mapping[str, Reading], judged: Mapping[str, float]
+) -> list[Score | None]:
     scores = []
     for name, reading in slices.items():
         task = name.removeprefix(f"{COMPLETION} ")
         of_task = outcomes.filter(task=task)
-        scores.append(_alike(of_task, task, reading) or _score(of_task, task, reading))
+        found = _alike(of_task, task, reading) or _score(of_task, task, reading)
+        scores += [found, _preferred(of_task, task, reading, judged) if task in judged else None]
     return scores
+
+
+def _preferred(
+    outcomes: pl.DataFrame, task: str, reading: Reading, judged: Mapping[str, float]
+) -> Score | None:
+    """How often each side's answer was found better; none where nobody said anything."""
+    said = window(outcomes.filter(pl.col("champion").is_null()), judged)["told"].drop_nulls()
+    if said.is_empty():
+        return None
+    return Score(
+        task,
+        FOUND_BETTER,
+        champion=Rate.of(int((said < 0).sum()), said.len()),
+        candidate=Rate.of(int((said > 0).sum()), said.len()),
+        verdict=reading.verdict,
+        reading=reading,
+    )
 
 
 def _score(outcomes: pl.DataFrame, task: str, reading: Reading) -> Score | None:

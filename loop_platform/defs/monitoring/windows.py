@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from loop_platform import manifest
 from loop_platform.database import call_counts, releases, routes
 from loop_platform.defs.monitoring.drift import FEWEST
+from loop_platform.drilling.names import TASKS as DRILLS
 from loop_platform.lake import Lake
 
 ASKED = ("champion", "external")
@@ -50,9 +51,11 @@ def champion(connection: sa.Connection) -> Champion | None:
 
 
 def tasks(connection: sa.Connection, hour: str) -> list[str]:
-    """The tasks that callers have asked for until this hour."""
+    """The tasks that callers have asked for until this hour; a drill is no caller."""
     query = sa.select(call_counts.c.task.distinct()).where(
-        call_counts.c.route.in_(ASKED), call_counts.c.hour <= hour
+        call_counts.c.route.in_(ASKED),
+        call_counts.c.hour <= hour,
+        call_counts.c.task.not_in(DRILLS),
     )
     return sorted(connection.scalars(query))
 

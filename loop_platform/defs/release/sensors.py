@@ -6,11 +6,13 @@ import dagster as dg
 import sqlalchemy as sa
 
 from loop_platform.database import moves, releases
-from loop_platform.defs.evaluation.pursuit import pursue
+from loop_platform.defs.evaluation.pursuit import look, pursue
 from loop_platform.defs.release import exposure
 from loop_platform.defs.resources import LoopResource
+from loop_platform.partitions import cycles
 from loop_platform.release import registry, trials
 from loop_platform.release.states import SETTLED, State
+from loop_platform.release.trials import Trial
 from loop_platform.settings import settings
 
 # A job has one kind of partitions: a decision is of a cycle, the metrics are of a day.
@@ -32,7 +34,7 @@ def canary_complete(
     with loop.database.begin() as connection:
         for release in registry.in_states(connection, {State.CANARY}):
             trial = trials.find(connection, release.release, State.CANARY)
-            if trial is None or trial.verdict is not None:
+            if release.cycle is None or trial is None or trial.verdict is not None:
                 continue
             arrived = exposure.arrived(connection, loop.lake, trial)
             if arrived < trial.next_look:
@@ -41,6 +43,43 @@ def canary_complete(
                 )
             return pursue(context, connection, release)
     return dg.SkipReason("no release is in canary without a verdict")
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(["release", "watch"]),
+    minimum_interval_seconds=settings().dagster.sensor_interval_s,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def champion_watched(
+    context: dg.SensorEvaluationContext, loop: LoopResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Has a new champion looked at as its canary was, and a last time when its hour is over: people
+    object to answers a while after they came.
+    """
+    watch_s = loop.settings.gates.watch_s
+    with loop.database.begin() as connection:
+        champion = registry.champion(connection)
+        if champion is None or champion.cycle is None:
+            return dg.SkipReason("no champion came out of a cycle")
+        trial = trials.find(connection, champion.release, State.CHAMPION)
+        if trial is None or trial.ended_at is not None:
+            return dg.SkipReason(f"champion {champion.release} is not watched")
+        arrived = exposure.arrived_since(connection, loop.lake, trial, watch_s)
+        if trials.seconds_of(connection, trial) > watch_s:
+            if arrived:
+                return look(context, champion)
+            return dg.SkipReason(_unseen(connection, trial))
+        if arrived < trial.next_look or trial.looked_at >= trial.budget:
+            return dg.SkipReason(f"{arrived} of {trial.next_look} calls are in telemetry")
+        return look(context, champion)
+
+
+def _unseen(connection: sa.Connection, trial: Trial) -> str:
+    """End a watch in which nobody called."""
+    reason = "no call came while it was watched"
+    evidence = {"looked_at": 0, "reason": reason}
+    trials.conclude(connection, trial.release, State.CHAMPION, "not known", evidence)
+    return f"champion {trial.release}: {reason}"
 
 
 @dg.sensor(
@@ -77,4 +116,8 @@ def release_decided(
         for row in decided
     ]
     metrics = dg.RunRequest(run_key=f"metrics:{latest}", job_name="metrics", partition_key=today)
-    return dg.SensorResult([*decisions, metrics], cursor=str(latest))
+    return dg.SensorResult(
+        [*decisions, metrics],
+        cursor=str(latest),
+        dynamic_partitions_requests=[cycles.build_add_request([row.cycle for row in decided])],
+    )

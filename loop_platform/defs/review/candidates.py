@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from loop_platform.defs.review.ranking import objects
+from loop_platform.drilling.names import TENANT as DRILLS
 
 _SAID = ("rating", "correction", "outcome", "report", "comment")
 
@@ -52,10 +53,12 @@ def text_of(content: object) -> str:
 def from_calls(
     calls: pl.DataFrame, signals: pl.DataFrame, feedback: pl.DataFrame
 ) -> list[Candidate]:
-    """The calls among `calls` that are flagged or objected to, each once. Shadows never are."""
+    """The calls among `calls` that are flagged or objected to, each once. Shadows never are, nor
+    the calls of a drill."""
     flagged = {row["call_id"]: row for row in signals.iter_rows(named=True)}
     said = _by_call(feedback)
-    rows = calls.filter(pl.col("route") != "shadow").sort("call_id").iter_rows(named=True)
+    asked = calls.filter(pl.col("route") != "shadow", pl.col("tenant") != DRILLS)
+    rows = asked.sort("call_id").iter_rows(named=True)
     candidates = (
         _from_call(row, flagged.get(row["call_id"], {}), said.get(row["call_id"], []))
         for row in rows

@@ -78,4 +78,5 @@ def _feedback(given: Feedback | Contribution) -> dict[str, Any]:
 
 
 def _fields(record: Call | Feedback | Contribution) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}
+    names = (name for name in record.__struct_fields__ if name != "redacted")  # it stays in the log
+    return {name: getattr(record, name) for name in names}

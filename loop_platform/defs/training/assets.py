@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import LoopResource
-from loop_platform.defs.training import inputs, refused, replay
+from loop_platform.defs.training import apart, inputs, refused, replay, thumbs
+from loop_platform.defs.training.cut import cut
 from loop_platform.defs.training.picture import course
 from loop_platform.defs.training.trainer import Trained, train
 from loop_platform.engine.adapter import AdapterRefusedError, check, content_hash
@@ -95,18 +96,38 @@ def _job(
     loop: LoopResource, cycle: str, corrections: pl.DataFrame, recipe: Recipe, parent: Release
 ) -> Job:
     corrected = _corrected(corrections)
+    held = apart.corrections(corrected, loop.settings.curation.near_duplicate_similarity)
+    held_replay = apart.replay_rows(recipe.replay_rows) if held else 0
+    rows = recipe.replay_rows + held_replay
+    tenants = set(corrected["tenant"].unique())
     with loop.database.connect() as connection:
         kept = replay.replay(
             connection,
             loop.lake,
             champion=parent.release,
             corrected=set(corrected["task"].unique()),
-            tenants=set(corrected["tenant"].unique()),
-            rows=recipe.replay_rows,
+            tenants=tenants,
+            rows=rows,
         )
-    folder = loop.settings.data_dir / "cycles" / cycle
-    preferred = recipe.preference_weight > 0
-    files = inputs.write(folder, corrected, replay.lines(kept), preferences=preferred)
+        rated = thumbs.thumbs(
+            connection,
+            loop.lake,
+            tenants=tenants,
+            share=loop.settings.curation.max_contributor_share,
+            rows=recipe.thumbs_rows if recipe.thumbs_weight > 0 else 0,
+        )
+        broken_off = cut(connection, loop.lake, set(corrected["call_id"].drop_nulls()))
+    # Where there are fewer than asked for, as many less of each.
+    replayed = apart.marked(replay.lines(kept), kept.height * held_replay // max(1, rows))
+    files = inputs.write(
+        loop.settings.data_dir / "cycles" / cycle,
+        corrected,
+        replayed,
+        list(thumbs.lines(rated)),
+        preferences=recipe.preference_weight > 0,
+        apart=held,
+        cut=broken_off,
+    )
     return inputs.job(loop.settings, recipe, files, parent, inputs.modes(corrections))
 
 
@@ -152,6 +173,9 @@ def _metadata(record: Mapping[str, Any], parent: Release) -> dict[str, Any]:
         "adapter": record["adapter"],
         "trained on": parent.release,
         **{name: record[name] for name in counts},
+        "methods": dg.MetadataValue.md("\n".join(f"- {line}" for line in record["methods"])),
+        "held apart": dg.MetadataValue.json(record["held_apart"]),
+        "kept": record["kept_because"],
         "stopped early": record["stopped"] or "no",
         "memory ran out": len(record["out_of_memory"]),
         "rows refused": len(record["refused"]),

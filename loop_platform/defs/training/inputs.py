@@ -1,7 +1,7 @@
 """The files of a training run, and the job that names them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,44 +18,60 @@ from loop_platform.settings import ModelSettings, Recipe, Settings
 
 @dataclass(frozen=True)
 class Inputs:
-    """`corrections.jsonl` and `replay.jsonl` of a cycle, `preferences.jsonl` where asked for."""
+    """`corrections.jsonl` and `replay.jsonl` of a cycle, `preferences.jsonl` where asked for and
+    `thumbs.jsonl` where there are any."""
 
     corrections: Path
     replay: Path
     preferences: Path | None = None
+    thumbs: Path | None = None
 
 
 def write(
     folder: Path,
     corrections: pl.DataFrame,
     replay: Iterable[dict[str, Any]],
+    thumbs: Sequence[dict[str, Any]] = (),
     *,
     preferences: bool = False,
+    apart: Collection[str] = (),
+    cut: Collection[str] = (),
 ) -> Inputs:
     """Write the files, in place of what an earlier run of the cycle wrote.
 
-    `preferences`: the corrections that have both answers, as pairs, too.
+    Args:
+        preferences: the corrections that have both answers, as pairs, too.
+        apart: decisions whose rows are held apart; no pair is made of them.
+        cut: calls whose answers a token limit cut.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    columns = corrections.select("decision_id", "messages", "chosen").iter_rows()
     rows = (
         {"messages": json.loads(messages), "answer": chosen}
-        for messages, chosen in corrections.select("messages", "chosen").iter_rows()
+        | ({"apart": True} if decision in apart else {})
+        for decision, messages, chosen in columns
     )
+    learnt = corrections.filter(~pl.col("decision_id").is_in(list(apart)))
     pairs = folder / "preferences.jsonl"
-    pairs.unlink(missing_ok=True)
+    rated = folder / "thumbs.jsonl"
+    for file in (pairs, rated):
+        file.unlink(missing_ok=True)
     return Inputs(
         _lines(folder / "corrections.jsonl", rows),
         _lines(folder / "replay.jsonl", replay),
-        _lines(pairs, _pairs(corrections)) if preferences else None,
+        _lines(pairs, _pairs(learnt, cut)) if preferences else None,
+        _lines(rated, thumbs) if thumbs else None,
     )
 
 
-def _pairs(corrections: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """A contribution has no rejected answer, and one that was never given teaches nothing."""
-    columns = corrections.select("messages", "chosen", "rejected").iter_rows()
-    for messages, chosen, rejected in columns:
+def _pairs(corrections: pl.DataFrame, cut: Collection[str]) -> Iterator[dict[str, Any]]:
+    """A contribution has no rejected answer, and one that was never given teaches nothing. One that
+    was cut did not end where it breaks off."""
+    columns = corrections.select("messages", "chosen", "rejected", "call_id").iter_rows()
+    for messages, chosen, rejected, call_id in columns:
         if (rejected or "").strip():
-            yield {"messages": json.loads(messages), "answer": chosen, "rejected": rejected}
+            pair = {"messages": json.loads(messages), "answer": chosen, "rejected": rejected}
+            yield pair | ({"rejected_ended": False} if call_id in cut else {})
 
 
 def modes(corrections: pl.DataFrame) -> list[dict[str, Any]]:
@@ -89,6 +105,7 @@ def job(
             "corrections": str(inputs.corrections),
             "replay": str(inputs.replay),
             "preferences": None if inputs.preferences is None else str(inputs.preferences),
+            "thumbs": None if inputs.thumbs is None else str(inputs.thumbs),
             "adapters": str(settings.data_dir / "adapters"),
             "weights": str(settings.data_dir / "weights"),
             "recipe": recipe.model_dump(),

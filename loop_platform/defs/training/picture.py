@@ -1,36 +1,73 @@
 """The course of a training, for the asset's metadata."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from loop_platform.picture import markdown
 
+_BLUE = "#2b5f8a"
+
+
+@dataclass(frozen=True)
+class _Curve:
+    name: str
+    """Of a point of the record's curve."""
+    title: str
+    colour: str
+    held_apart: str | None = None
+    """The same of the states that were measured on rows held apart."""
+    whole: float | None = None
+    """What is drawn at most, where that says something."""
+
+
 _CURVES = (
-    ("surprise", "loss on the corrections (nats a token)", "#2f6f4f"),
-    ("divergence", "divergence from the champion (nats a token)", "#b5651d"),
-    ("learning_rate", "learning rate", "#7f8c9b"),
+    _Curve("surprise", "loss on the corrections (nats a token)", "#2f6f4f", "surprise"),
+    _Curve("exact", "focus (share word by word)", _BLUE, "exact", whole=1.0),
+    _Curve("divergence", "from the champion (nats a token)", "#b5651d", "divergence"),
+    _Curve("learning_rate", "learning rate", "#7f8c9b"),
 )
 
 
 def course(record: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
-    """Loss, divergence and learning rate over the optimiser's steps.
+    """Loss, focus, retention and learning rate over the optimiser's steps.
 
-    A line marks the state that was kept, where it is not the last.
+    Lines are of what was learnt from, dots of the states that were measured on rows held apart. A
+    dashed line marks the state that was kept, a dotted one the most that it may be from the
+    champion.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 2.6), layout="constrained")
-    for axes, (name, title, colour) in zip(figure.subplots(1, 3), _CURVES, strict=True):
-        known = [
-            (point["step"], point[name]) for point in record["curve"] if point[name] is not None
-        ]
-        if known:
-            axes.plot(*zip(*known, strict=True), color=colour, lw=1)
-        if record["kept_after"] is not None:
-            axes.axvline(record["kept_after"], color="black", lw=0.8, ls="--")
-        axes.set_title(title, fontsize=9)
+    figure = Figure(figsize=(13, 2.6), layout="constrained")
+    for axes, curve in zip(figure.subplots(1, len(_CURVES)), _CURVES, strict=True):
+        _draw(axes, curve, record)
+        axes.axvline(_kept(record), color="black", lw=0.8, ls="--")
+        axes.set_title(curve.title, fontsize=9)
         axes.set_xlabel("step", fontsize=8)
-        axes.set_ylim(bottom=0)
-    return markdown(figure, "loss, divergence and learning rate")
+        axes.set_ylim(bottom=0, top=curve.whole)
+    return markdown(figure, "loss, focus, divergence and learning rate; the state that was kept")
+
+
+def _draw(axes: Any, curve: _Curve, record: Mapping[str, Any]) -> None:  # noqa: ANN401
+    learnt = _points(record["curve"], curve.name)
+    if learnt:
+        axes.plot(*zip(*learnt, strict=True), color=curve.colour, lw=1)
+    probed = [] if curve.held_apart is None else _points(record["probes"], curve.held_apart)
+    if probed:
+        axes.plot(*zip(*probed, strict=True), color=curve.colour, marker="o", ms=4, lw=0.6, ls=":")
+        if curve.name == "divergence":
+            limit = record["recipe"]["retention_limit"]
+            axes.axhline(limit, color="black", lw=0.8, ls=":")
+
+
+def _points(found: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    return [(point["step"], point[name]) for point in found if point.get(name) is not None]
+
+
+def _kept(record: Mapping[str, Any]) -> int:
+    """The last state's step, where no other was kept."""
+    last: int = record["curve"][-1]["step"]
+    kept: int | None = record["kept_after"]
+    return last if kept is None else kept

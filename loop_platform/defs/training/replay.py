@@ -66,8 +66,8 @@ def replay(
         .sort("turn", "task")
         .select("task", "messages", "answer", ended=pl.col("finish_reason") != "length")
     )
-    tested = _tested(connection)
-    free = (at for at, said in enumerate(in_turn["messages"]) if not tested.near(_last_said(said)))
+    tested = heldout(connection)
+    free = (at for at, said in enumerate(in_turn["messages"]) if not tested.near(last_said(said)))
     return in_turn[list(islice(free, rows))]
 
 
@@ -83,11 +83,12 @@ def lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _last_said(messages: str) -> str:
+def last_said(messages: str) -> str:
+    """What the user said last in a conversation as JSON."""
     return last_user_message(json.loads(messages))
 
 
-def _tested(connection: sa.Connection) -> Collection:
+def heldout(connection: sa.Connection) -> Collection:
     """What the user said in every correction that a cycle held out."""
     query = (
         sa.select(review_items.c.messages)

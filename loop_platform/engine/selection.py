@@ -1,0 +1,144 @@
+"""Which state of a run is kept: the best on the focus among those that hold retention.
+
+A few states on the way, and always the last, are measured on rows held apart
+(loop_platform/engine/probe.py). Retention is held where a state is at most the recipe's limit from
+the champion. Of those that hold it, more corrections word by word are better, then less surprise;
+where none does, the nearest to the limit is kept.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from loop_platform.engine.lanes import Lanes
+from loop_platform.engine.network import Network
+from loop_platform.engine.probe import Probe, Probed
+from loop_platform.engine.room import Room
+
+_MOST = 6
+_LEAST = 2
+"""Times that a run is measured after its start."""
+_TOKENS = 0.13
+"""Share of a run's tokens that may be looked at in all. On a CPU one takes 0.36 of the time of one
+that is learnt from, so that this costs less than a twentieth of the run."""
+
+
+class Selection:
+    """The states of a run that are measured, and the best of them."""
+
+    def __init__(self, probe: Probe, limit: float, *, steps: int, tokens: int) -> None:
+        """`limit`: nats a token from the champion. `tokens`: that the run learns from."""
+        self._probe = probe
+        self._limit = limit
+        self._due = _spread(steps, _times(probe, tokens)) if probe else set()
+        self._state: list[Any] = []
+        self.probed: list[Probed] = []
+        """In the order of the steps, the start first."""
+        self.kept: Probed | None = None
+        self.seconds = 0.0
+        """That the longest measurement took."""
+
+    def begin(self, network: Network, room: Room, side_by_side: Lanes) -> None:
+        """Measure the champion, which the network still is."""
+        if self._probe:
+            room.run(
+                lambda at_once: self._probe.remember(network, at_once, side_by_side),
+                "remembering the champion on rows held apart",
+                least=self._probe.longest,
+            )
+            self.probed.append(self._measure(0, network, room, side_by_side))
+
+    def due(self, step: int) -> bool:
+        """Whether the state after so many steps is to be seen."""
+        return step in self._due
+
+    def see(
+        self, step: int, network: Network, weights: Sequence[Any], room: Room, side_by_side: Lanes
+    ) -> None:
+        """Measure the state after so many steps, and consider it; nothing where no corrections are
+        held apart.
+
+        Raises:
+            ArithmeticError: what is found is no number.
+        """
+        if self._probe:
+            self.consider(self._measure(step, network, room, side_by_side), weights)
+
+    def consider(self, found: Probed, weights: Sequence[Any]) -> None:
+        """Hold the weights as they are now, where what was found of them is the best so far.
+
+        Raises:
+            ArithmeticError: what was found is no number.
+        """
+        if not math.isfinite(found.surprise + (found.divergence or 0.0)):
+            raise ArithmeticError("the loss on rows held apart is no number")
+        self.probed.append(found)
+        if self.kept is None or self._rank(found) > self._rank(self.kept):
+            self.kept = found
+            self._state = [weight.detach().cpu().clone() for weight in weights]
+
+    def bring_back(self, weights: Sequence[Any]) -> None:
+        """Put the best state into the weights."""
+        import torch
+
+        with torch.no_grad():
+            for weight, kept in zip(weights, self._state, strict=self.kept is not None):
+                weight.copy_(kept)
+
+    @property
+    def reason(self) -> str:
+        """Why the state that is kept is, in words."""
+        if self.kept is None:
+            return "the last good state: no corrections were held apart to choose by"
+        seen = [found for found in self.probed if found.step]
+        holding = sum(self._holds(found) for found in seen)
+        state = f"the state after {self.kept.step} steps"
+        limit = f"{self._limit:g} nats a token"
+        if not holding:
+            return (
+                f"{state}: none of the {len(seen)} that were measured is within {limit} of the"
+                f" champion, and it is the nearest, with {self.kept.divergence:.4f}"
+            )
+        focus = (
+            f"{self.kept.exact:.0%} of {len(self._probe)} corrections held apart word by word,"
+            f" {self.kept.surprise:.4f} nats a token"
+        )
+        if self.kept.divergence is None:
+            return (
+                f"{state}: the best on focus of {len(seen)} that were measured ({focus}); no"
+                " replayed answers were held apart, so nobody looked at retention"
+            )
+        return (
+            f"{state}: the best on focus ({focus}) of the {holding} that hold retention, of"
+            f" {len(seen)} that were measured; {self.kept.divergence:.4f} nats a token from the"
+            f" champion, with a limit of {self._limit:g}"
+        )
+
+    def _measure(self, step: int, network: Network, room: Room, side_by_side: Lanes) -> Probed:
+        began = time.monotonic()
+        found: Probed = room.run(
+            lambda at_once: self._probe.measure(network, step, at_once, side_by_side),
+            f"measuring after step {step}",
+            least=self._probe.longest,
+        )
+        self.seconds = max(self.seconds, time.monotonic() - began)
+        return found
+
+    def _holds(self, found: Probed) -> bool:
+        return found.divergence is None or found.divergence <= self._limit
+
+    def _rank(self, found: Probed) -> tuple[bool, float, float]:
+        """The higher, the better."""
+        if self._holds(found):
+            return True, found.exact, -found.surprise
+        return False, -(found.divergence or 0.0), 0.0
+
+
+def _times(probe: Probe, tokens: int) -> int:
+    """How often there is time for, after the start."""
+    return max(_LEAST, min(_MOST, int(_TOKENS * tokens / probe.tokens) - 1))
+
+
+def _spread(steps: int, times: int) -> set[int]:
+    return {math.ceil(steps * time / times) for time in range(1, times + 1)}
