@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from home_assistant.grammar import FIRST, SECOND, Product, Template
@@ -46,13 +46,25 @@ def second_release(seed: int, traffic: int, seen: int, unseen: int) -> Corpus:
     return _corpus(product, added, seed, (traffic, seen, unseen))
 
 
+def release(version: str, known: Collection[str], seed: int, sizes: tuple[int, int, int]) -> Corpus:
+    """The kinds of command that a dated release has and `known` does not; sizes of traffic, held
+    out of seen and of unseen templates."""
+    product = Product(version)
+    added = sorted(set(product.kinds) - set(known))
+    return _corpus(product, added, seed, sizes, later=product)
+
+
 def key(text: str) -> str:
     """What makes two sentences the same one."""
     return " ".join(_ARTICLES.sub(" ", text.lower()).split())
 
 
 def _corpus(
-    product: Product, kinds: list[str] | None, seed: int, sizes: tuple[int, int, int]
+    product: Product,
+    kinds: list[str] | None,
+    seed: int,
+    sizes: tuple[int, int, int],
+    later: Product | None = None,
 ) -> Corpus:
     chance = random.Random(seed)
     usable = [
@@ -65,7 +77,7 @@ def _corpus(
     trained = [template for template in usable if template.place not in apart]
     tested = [template for template in usable if template.place in apart]
     foreign = {template.place for template in trained}
-    source = _Source(product, Product(SECOND), chance)
+    source = _Source(product, later or Product(SECOND), chance)
     return Corpus(
         traffic=source.take(trained, traffic, tested=False, foreign=apart),
         heldout_seen=source.take(trained, seen, tested=True, foreign=apart),

@@ -40,15 +40,15 @@ async def guided(
 ) -> Share:
     """The same model with examples in the prompt and its output held to the format: how far the
     format alone goes. Examples, intents and slot names are those of the `known` commands."""
-    examples = _examples(known)
+    before, schema = shown(known)
     shape: dict[str, Any] = {
         "type": "json_schema",
-        "json_schema": {"name": "intent", "schema": _schema(known)},
+        "json_schema": {"name": "intent", "schema": schema},
     }
     outcomes: list[bool] = []
 
     async def sit(command: Command) -> None:
-        messages = [*_few_shot(examples), {"role": "user", "content": command.text}]
+        messages = [*before, {"role": "user", "content": command.text}]
         reply: Reply = await app.ask(
             messages, _USER, _GUIDED_TASK, max_tokens=_GUIDED_TOKENS, response_format=shape
         )
@@ -57,6 +57,11 @@ async def guided(
 
     await bounded(partial(sit, command) for command in commands)
     return Share.of(outcomes)
+
+
+def shown(known: Sequence[Command]) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """The turns before a question, and the JSON schema of its answer."""
+    return _few_shot(_examples(known)), _schema(known)
 
 
 def _few_shot(examples: Sequence[Command]) -> list[dict[str, str]]:

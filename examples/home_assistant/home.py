@@ -94,6 +94,9 @@ OPEN_WORDS: dict[str, tuple[str, ...]] = {
         "cheddar cheese",
         "bananas",
     ),
+    "todo_list_item": ("call the plumber", "water the plants", "buy stamps", "pay the rent"),
+    "message": ("dinner is ready", "we leave in ten minutes", "the guests are here", "good night"),
+    "search_query": ("miles davis", "the moonlight sonata", "abbey road", "bohemian rhapsody"),
     "zone": ("work", "school", "gym", "office park", "grandma's house", "university"),
     "timer_name": ("pizza", "laundry", "tea", "eggs", "homework", "workout", "roast", "nap"),
     "timer_command": (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LOCK = _ROOT / "requirements" / "data.txt"
+_MORE = _ROOT / "requirements" / "focus.txt"
 _PINNED = re.compile(
     r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$"
 )
@@ -22,13 +23,13 @@ def cache() -> Path:
     return Path(os.environ.get("LOOP_DEMO_CACHE", _ROOT / ".cache" / "data"))
 
 
-def pinned() -> dict[tuple[str, str], str]:
-    """Every line of requirements/data.txt: (name, version) → the requirement for pip."""
-    lines = [line for line in _LOCK.read_text().splitlines() if line and not line.startswith("#")]
+def pinned(lock: Path = _LOCK) -> dict[tuple[str, str], str]:
+    """Every line of a list (requirements/data.txt): (name, version) → the requirement for pip."""
+    lines = [line for line in lock.read_text().splitlines() if line and not line.startswith("#")]
     matches = {line: _PINNED.match(line) for line in lines}
     wrong = [line for line, match in matches.items() if match is None]
     if wrong:
-        raise ValueError(f"{_LOCK}: {wrong[0]!r} is not `name==version --hash=sha256:…`")
+        raise ValueError(f"{lock}: {wrong[0]!r} is not `name==version --hash=sha256:…`")
     return {(m["name"], m["version"]): line for line, m in matches.items() if m is not None}
 
 
@@ -40,7 +41,9 @@ def wheel(name: str, version: str) -> Path:
     """
     folder = cache() / f"{name}-{version}"
     found = list(folder.glob("*.whl"))
-    return found[0] if found else _fetch(folder, pinned()[name, version])
+    if found:
+        return found[0]
+    return _fetch(folder, (pinned() | pinned(_MORE))[name, version])
 
 
 def read(name: str, version: str, path: str) -> str:
