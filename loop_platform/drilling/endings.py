@@ -29,9 +29,10 @@ def exposure_of(
 ) -> Exposure:
     """What callers met of a release; the audit log's clock is `ahead_s` ahead of theirs."""
     answers = list(calls.answers)
-    entered = {move.to_state: move.moved_at.timestamp() - ahead_s for move in moves}
+    latest = {move.to_state: move.moved_at.timestamp() - ahead_s for move in moves}
+    entered = {move.to_state: move.moved_at.timestamp() - ahead_s for move in reversed(moves)}
     begins, served = entered.get(State.CANARY), entered.get(State.CHAMPION)
-    ended = next((entered[state] for state in _OUT if state in entered), None)
+    ended = next((latest[state] for state in _OUT if state in latest), None)
     mine = [answer for answer in answers if release is not None and answer.release == release]
     beside = _between(answers, begins, ended)
     tried = _between(answers, begins, served or ended)
