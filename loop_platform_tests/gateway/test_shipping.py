@@ -1,5 +1,6 @@
 """Segments reach the lake and the manifest exactly once, whatever breaks in between."""
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -41,6 +42,38 @@ def test_a_segment_is_in_the_lake_and_the_manifest_and_no_longer_here(
     assert (row.bytes, row.lines) == (len(content), 1)
     assert row.sha256 == hashlib.sha256(content).hexdigest()
     assert list((settings.data_dir / "journal").iterdir()) == []
+
+
+def test_what_a_writer_noted_is_what_a_reader_finds(settings: Settings):
+    journal = Journal(settings.data_dir / "journal", 0.0, 2**20)
+    for _ in range(3):
+        journal.append(feedback())
+    ((path, noted),) = journal.seal().items()
+    found = Contents.read(path.read_bytes())
+    assert (noted.bytes, noted.lines, noted.sha256) == (found.bytes, 3, found.sha256)
+    assert noted.hours == found.hours != set()
+
+
+def test_a_segment_is_readable_to_whom_the_lake_is(settings: Settings, database: sa.Engine):
+    shipper(settings, database).ship()
+    (row,) = manifest(database)
+    shipped = Path(settings.lake) / row.path
+    assert shipped.stat().st_mode & 0o777 == shipped.parent.stat().st_mode & 0o666
+    assert shipped.stat().st_nlink == 1
+    assert list(shipped.parent.iterdir()) == [shipped]
+
+
+def test_a_lake_on_another_disk_gets_a_copy(
+    settings: Settings, database: sa.Engine, monkeypatch: pytest.MonkeyPatch
+):
+    def another_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", another_disk)
+    shipper(settings, database).ship()
+    (row,) = manifest(database)
+    content = (Path(settings.lake) / row.path).read_bytes()
+    assert row.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_a_segment_waits_for_the_lake(settings: Settings, database: sa.Engine):
