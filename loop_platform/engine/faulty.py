@@ -12,6 +12,7 @@ import http.client
 import json
 import random
 import time
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,14 @@ def serve(assignment: Assignment, fault: Fault) -> None:
     _Server((assignment.host, assignment.port), Faulty).serve_forever()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler, ABC):
     protocol_version = "HTTP/1.1"
     release: str
     behind: Fault
 
+    @abstractmethod
     def falls(self, share: float) -> bool:
         """Whether the lot falls on this call."""
-        raise NotImplementedError
 
     def do_GET(self) -> None:
         self._reply(200, _encoded({"object": "list", "data": [{"id": self.release}]}))

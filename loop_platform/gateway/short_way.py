@@ -41,7 +41,7 @@ class ShortWay:
             await error.response()(scope, receive, send)
         except CallerGoneError:
             return  # it hung up before its request was whole
-        except Exception:
+        except Exception:  # a defect: the caller is told that it is ours, and the server logs it
             with contextlib.suppress(RuntimeError):  # an answer that has begun takes no other
                 await defect()(scope, receive, send)
             raise

@@ -105,7 +105,9 @@ def _serve(
             said: Done | Failed = Done(Redaction(recognisers, kinds).redacted(wanted.texts))
         except bodies.UnreadableError as error:
             said = Failed(str(error))
-        except Exception as error:  # its words may be the caller's
+        except Exception as error:
+            # Libraries raise what they like; one text is refused for it, and the others go on. Only
+            # the kind is said: the words may be the caller's.
             said = Failed(f"the recognisers failed: {type(error).__name__}")
         _say(answers, said)
 
