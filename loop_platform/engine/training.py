@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from loop_platform.engine import adapter, card, merge, record, vector_math
 from loop_platform.engine.job import Job
@@ -29,6 +29,19 @@ class Trained:
     record: dict[str, object]
 
 
+class Places(Protocol):
+    """Where the base model is, and where adapters and merged weights go, as a `Job` has them."""
+
+    @property
+    def base(self) -> str: ...
+    @property
+    def base_name(self) -> str: ...
+    @property
+    def adapters(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+
+
 def train(job: Job, say: Say) -> Trained:
     """Train, save, merge.
 
@@ -46,7 +59,7 @@ def train(job: Job, say: Say) -> Trained:
     torch.manual_seed(job.recipe.seed)
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
-    _check_disk(job)
+    check_disk(job)
     rows, pairs, refused = _data(job)
     for error in refused:
         say(f"refused: {error}")
@@ -64,13 +77,17 @@ def train(job: Job, say: Say) -> Trained:
     progress = lessons.run(say)
     counts = (corrections, len(rows) - corrections, 0 if pairs is None else len(pairs))
     fields = record.record(job, content_hash(*_files(job)), counts, refused, progress)
-    return _save(network.adapted, job, fields)
+    return save(network.adapted, job, fields, card.card)
 
 
-def _check_disk(job: Job) -> None:
-    """See that there is space for the merged weights, the largest thing that is written."""
-    needed = sum(file.stat().st_size for file in Path(job.base).glob("*.safetensors"))
-    place = Path(job.weights)
+def check_disk(places: Places) -> None:
+    """See that there is space for the merged weights, the largest thing that is written.
+
+    Raises:
+        TrainingError: there is not.
+    """
+    needed = sum(file.stat().st_size for file in Path(places.base).glob("*.safetensors"))
+    place = Path(places.weights)
     place.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(place).free
     if free < _SPACE * needed:
@@ -128,16 +145,22 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
     return adapter.attached(model, parent, trainable=True)
 
 
-def _save(adapted: Any, job: Job, fields: dict[str, object]) -> Trained:  # noqa: ANN401
-    with _scratch(Path(job.adapters)) as folder:
-        sha256 = adapter.save(adapted, folder, job.base_name)
+def save(
+    adapted: Any,  # noqa: ANN401 - peft is untyped
+    places: Places,
+    fields: dict[str, object],
+    card_of: Callable[[dict[str, object]], str],
+) -> Trained:
+    """Write adapter, record, card and merged weights; they appear under the adapter's hash."""
+    with _scratch(Path(places.adapters)) as folder:
+        sha256 = adapter.save(adapted, folder, places.base_name)
         fields = {"adapter": sha256, **fields}
         record.write(fields, folder)
-        (folder / card.FILE).write_text(card.card(fields))
-        with _scratch(Path(job.weights)) as weights:
-            merge.merge(adapted, Path(job.base), weights)
-            merged = _appear(weights, Path(job.weights) / sha256)
-        saved = _appear(folder, Path(job.adapters) / sha256)
+        (folder / card.FILE).write_text(card_of(fields))
+        with _scratch(Path(places.weights)) as weights:
+            merge.merge(adapted, Path(places.base), weights)
+            merged = _appear(weights, Path(places.weights) / sha256)
+        saved = _appear(folder, Path(places.adapters) / sha256)
     return Trained(sha256, saved, merged, fields)
 
 

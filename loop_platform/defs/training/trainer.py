@@ -1,4 +1,4 @@
-"""Starts the training program in the engine environment and takes what it reports."""
+"""Starts the engine programs that make an adapter, and takes what they report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Any
 import dagster as dg
 
 import loop_platform
-from loop_platform.engine.job import Job, encode
+from loop_platform.engine import arrival, job
+from loop_platform.engine.arrival import Arrival
+from loop_platform.engine.job import Job
 from loop_platform.settings import Settings
 
 _ROOT = Path(loop_platform.__file__).parents[1]
@@ -27,7 +29,7 @@ def train(
     context: dg.AssetExecutionContext,
     pipes: dg.PipesSubprocessClient,
     settings: Settings,
-    job: Job,
+    given: Job,
 ) -> Trained:
     """Train, and wait for it; what the trainer says goes to the run's log.
 
@@ -35,20 +37,40 @@ def train(
         dg.Failure: the program ended without reporting an adapter.
         dagster.DagsterPipesExecutionError: it failed; its output says why.
     """
+    return _run(context, pipes, settings, "train", {"job": job.encode(given)})
+
+
+def take_in(
+    context: dg.AssetExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    settings: Settings,
+    given: Arrival,
+) -> Trained:
+    """Make an adapter of the loop's own shape of what came from elsewhere; raises as `train`."""
+    return _run(context, pipes, settings, "take_in", {"arrival": arrival.encode(given)})
+
+
+def _run(
+    context: dg.AssetExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    settings: Settings,
+    program: str,
+    extras: dict[str, Any],
+) -> Trained:
     result = pipes.run(
         context=context,
-        command=[str(settings.engine.python.absolute()), "-m", "loop_platform.engine.train"],
+        command=[str(settings.engine.python.absolute()), "-m", f"loop_platform.engine.{program}"],
         # The platform's own environment must not leak into the engine's.
         env={"PYTHONPATH": str(_ROOT), "VIRTUAL_ENV": "", "PYTHONUNBUFFERED": "1"},
         cwd=str(_ROOT),
-        extras={"job": encode(job)},
+        extras=extras,
     ).get_materialize_result(implicit_materialization=False)
     said: dict[str, Any] = {
         name: getattr(value, "value", value) for name, value in (result.metadata or {}).items()
     }
     missing = {"adapter", "adapter_path", "weights_path", "record"} - said.keys()
     if missing:
-        raise dg.Failure(f"the trainer reported no {', '.join(sorted(missing))}")
+        raise dg.Failure(f"the program reported no {', '.join(sorted(missing))}")
     return Trained(
         said["adapter"],
         Path(said["adapter_path"]),
