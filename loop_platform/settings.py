@@ -9,7 +9,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 from pydantic_settings import (
@@ -235,6 +235,10 @@ class TrainingSettings(_Group):
     drill: Recipe | None = None
     """When set, every cycle is followed by a gate drill: a candidate trained by this recipe, which
     the gates are expected to reject and which is never promoted whatever they say."""
+    launcher: str = "local"
+    """Where a cycle trains: the name of a file in loop_platform/defs/training/launchers/."""
+    launch: dict[str, Any] = {}
+    """That launcher's own settings: the fields of the class in its file."""
     threads: int | None = None
     max_minutes: float | None = pydantic.Field(None, gt=0)
     """Of the optimiser's steps and what precedes them. A run that does not fit lets its learning

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from loop_platform.engine import adapter, card, likeness, record
+from loop_platform.engine import adapter, card, lease, likeness, record
 from loop_platform.engine.arrival import Arrival, decode
 from loop_platform.engine.lifetime import die_with_parent, stop_on_signals
 from loop_platform.engine.outcome import code_of, report
@@ -82,6 +82,7 @@ def _under_pipes() -> None:
     from dagster_pipes import open_dagster_pipes
 
     with open_dagster_pipes() as pipes:
+        lease.hold(pipes.extras)
         report(pipes, take_in(decode(pipes.extras["arrival"])))
 
 

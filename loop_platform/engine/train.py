@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+from loop_platform.engine import lease
 from loop_platform.engine.job import decode
 from loop_platform.engine.lifetime import die_with_parent, stop_on_signals
 from loop_platform.engine.outcome import code_of, report
@@ -45,6 +46,7 @@ def _under_pipes() -> None:
 
     with open_dagster_pipes() as pipes:
         context: PipesContext = pipes
+        lease.hold(context.extras)
         report(context, train(decode(context.extras["job"]), context.log.info))
 
 

@@ -13,6 +13,7 @@ from loop_platform.arrivals import Arrived
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import LoopResource
 from loop_platform.defs.training import inputs, refused, replay
+from loop_platform.defs.training.launchers import Launcher
 from loop_platform.defs.training.picture import course
 from loop_platform.defs.training.trainer import Trained, take_in, train
 from loop_platform.engine.adapter import AdapterRefusedError, check, content_hash
@@ -46,7 +47,7 @@ _IS_ITS_HASH = dg.AssetCheckSpec(
 def adapter(
     context: dg.AssetExecutionContext,
     loop: LoopResource,
-    pipes: dg.PipesSubprocessClient,
+    launcher: dg.ResourceParam[Launcher],
     corrections: pl.DataFrame,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """LoRA weights that mend the cycle's corrections and keep what the champion does well; of a
@@ -55,13 +56,13 @@ def adapter(
     with loop.database.connect() as connection:
         arrived = arrivals.find(connection, loop.settings.data_dir, cycle)
     if arrived is not None:
-        return _taken_in(context, loop, pipes, *arrived)
+        return _taken_in(context, loop, launcher, *arrived)
     with loop.database.connect() as connection:
         drilled = _drilled(connection, cycle)
         parent = _parent(connection, drilled)
     recipe = _recipe(loop.settings, drilled)
     job = _job(loop, cycle, corrections, recipe, parent)
-    trained = train(context, pipes, loop.settings, job)
+    trained = train(context, launcher, loop.settings, job)
     checked = _checked(trained)
     if checked.passed:
         _register(loop, cycle, parent, trained, drill=drilled is not None)
@@ -77,14 +78,14 @@ def adapter(
 def _taken_in(
     context: dg.AssetExecutionContext,
     loop: LoopResource,
-    pipes: dg.PipesSubprocessClient,
+    launcher: Launcher,
     arrived: Arrived,
     brought: Path,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with loop.database.connect() as connection:
         below = registry.find(connection, arrived.sits_on)
     given = inputs.arrival(loop.settings, arrived, brought, below)
-    trained = take_in(context, pipes, loop.settings, given)
+    trained = take_in(context, launcher, loop.settings, given)
     checked = _checked(trained)
     if checked.passed:
         _register(loop, context.partition_key, below, trained, drill=False)

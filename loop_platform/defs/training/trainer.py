@@ -6,13 +6,11 @@ from typing import Any
 
 import dagster as dg
 
-import loop_platform
+from loop_platform.defs.training.launchers import Launcher, Program
 from loop_platform.engine import arrival, job
 from loop_platform.engine.arrival import Arrival
 from loop_platform.engine.job import Job
 from loop_platform.settings import Settings
-
-_ROOT = Path(loop_platform.__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Trained:
 
 def train(
     context: dg.AssetExecutionContext,
-    pipes: dg.PipesSubprocessClient,
+    launcher: Launcher,
     settings: Settings,
     given: Job,
 ) -> Trained:
@@ -37,34 +35,27 @@ def train(
         dg.Failure: the program ended without reporting an adapter.
         dagster.DagsterPipesExecutionError: it failed; its output says why.
     """
-    return _run(context, pipes, settings, "train", {"job": job.encode(given)})
+    return _run(context, launcher, settings, "train", {"job": job.encode(given)})
 
 
 def take_in(
     context: dg.AssetExecutionContext,
-    pipes: dg.PipesSubprocessClient,
+    launcher: Launcher,
     settings: Settings,
     given: Arrival,
 ) -> Trained:
     """Make an adapter of the loop's own shape of what came from elsewhere; raises as `train`."""
-    return _run(context, pipes, settings, "take_in", {"arrival": arrival.encode(given)})
+    return _run(context, launcher, settings, "take_in", {"arrival": arrival.encode(given)})
 
 
 def _run(
     context: dg.AssetExecutionContext,
-    pipes: dg.PipesSubprocessClient,
+    launcher: Launcher,
     settings: Settings,
     program: str,
     extras: dict[str, Any],
 ) -> Trained:
-    result = pipes.run(
-        context=context,
-        command=[str(settings.engine.python.absolute()), "-m", f"loop_platform.engine.{program}"],
-        # The platform's own environment must not leak into the engine's.
-        env={"PYTHONPATH": str(_ROOT), "VIRTUAL_ENV": "", "PYTHONUNBUFFERED": "1"},
-        cwd=str(_ROOT),
-        extras=extras,
-    ).get_materialize_result(implicit_materialization=False)
+    result = launcher.launch(context, settings, Program(f"loop_platform.engine.{program}", extras))
     said: dict[str, Any] = {
         name: getattr(value, "value", value) for name, value in (result.metadata or {}).items()
     }
