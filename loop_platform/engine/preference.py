@@ -57,7 +57,7 @@ class Pairs:
         import torch
 
         def ask(pairs: Sequence[int]) -> list[float]:
-            with torch.inference_mode():
+            with torch.no_grad():
                 said: list[float] = self._log_probabilities(network, self._batch(pairs)).tolist()
                 return said
 

@@ -2,6 +2,7 @@
 
     python -m loop_platform.engine.train               # under Pipes
     python -m loop_platform.engine.train --job job.json  # by hand
+    torchrun --nproc-per-node 2 -m loop_platform.engine.train …  # by several together
 
 Progress goes to Pipes (or standard output); so do the adapter's hash, as data version, and the
 record, as metadata. It ends with its parent, and a signal leaves nothing half-written behind.
@@ -11,12 +12,15 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from loop_platform.engine import lease
 from loop_platform.engine.job import decode
 from loop_platform.engine.lifetime import die_with_parent, stop_on_signals
 from loop_platform.engine.outcome import code_of, report
+from loop_platform.engine.team import Team
 from loop_platform.engine.training import train
 
 
@@ -30,24 +34,41 @@ def main() -> int:
     # the core from those that serve: this is about a millisecond.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     file: Path | None = options.job
-    return code_of(_under_pipes if file is None else lambda: _by_hand(file))
+    return code_of(lambda: _together(_under_pipes if file is None else partial(_by_hand, file)))
 
 
-def _by_hand(file: Path) -> None:
+def _together(work: Callable[[Team], None]) -> None:
+    team = Team()
+    team.join()
+    try:
+        work(team)
+    finally:
+        team.leave()
+
+
+def _by_hand(file: Path, team: Team) -> None:
     def say(line: str) -> None:
-        print(line, flush=True)
+        if team.leads:
+            print(line, flush=True)
 
-    trained = train(decode(json.loads(file.read_text())), say)
-    print(json.dumps({"adapter": str(trained.adapter), "weights": str(trained.weights)}))
+    trained = train(decode(json.loads(file.read_text())), say, team)
+    if trained is not None:
+        print(json.dumps({"adapter": str(trained.adapter), "weights": str(trained.weights)}))
 
 
-def _under_pipes() -> None:
+def _under_pipes(team: Team) -> None:
+    """The leader alone speaks with whoever started them."""
     from dagster_pipes import PipesContext, open_dagster_pipes
 
+    if not team.leads:
+        train(decode(team.told(None)), lambda _: None, team)
+        return
     with open_dagster_pipes() as pipes:
         context: PipesContext = pipes
         lease.hold(context.extras)
-        report(context, train(decode(context.extras["job"]), context.log.info))
+        trained = train(decode(team.told(context.extras["job"])), context.log.info, team)
+        assert trained is not None
+        report(context, trained)
 
 
 if __name__ == "__main__":

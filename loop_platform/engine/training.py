@@ -14,6 +14,7 @@ from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.network import Network
 from loop_platform.engine.preference import Pairs
 from loop_platform.engine.rows import Row, RowRefusedError, content_hash, sift, sift_pairs
+from loop_platform.engine.team import Team
 
 _SPACE = 1.2
 """Times the base's weights: merged ones and the adapter, with some to spare."""
@@ -42,8 +43,9 @@ class Places(Protocol):
     def weights(self) -> str: ...
 
 
-def train(job: Job, say: Say) -> Trained:
-    """Train, save, merge.
+def train(job: Job, say: Say, team: Team | None = None) -> Trained | None:
+    """Train, save, merge. With a `team` all of it trains, and its leader alone saves: the others
+    get None.
 
     Raises:
         NoRowError: a file of the data is not what it should be.
@@ -54,7 +56,8 @@ def train(job: Job, say: Say) -> Trained:
     """
     import torch
 
-    torch.set_num_threads(job.threads or os.cpu_count() or 1)
+    team = team or Team()
+    torch.set_num_threads(job.threads or max(1, (os.cpu_count() or 1) // team.size))
     vector_math.settle()
     torch.manual_seed(job.recipe.seed)
     if torch.cuda.is_available():
@@ -70,14 +73,20 @@ def train(job: Job, say: Say) -> Trained:
     )
     if job.recipe.preference_weight > 0:
         say(f"{0 if pairs is None else len(pairs)} pairs of a chosen and a rejected answer")
-    network = Network(_adapted(job))
+    network = Network(_adapted(job), team)
     say(network.way)
     fresh = job.parent is None
-    lessons = Lessons(network, rows, job.recipe, fresh=fresh, pairs=pairs, budget_s=job.budget_s)
+    lessons = Lessons(
+        network, rows, job.recipe, fresh=fresh, pairs=pairs, budget_s=job.budget_s, team=team
+    )
     progress = lessons.run(say)
     counts = (corrections, len(rows) - corrections, 0 if pairs is None else len(pairs))
     fields = record.record(job, content_hash(*_files(job)), counts, refused, progress)
-    return save(network.adapted, job, fields, card.card)
+    fields["processes"] = team.size
+    if not team.leads:
+        return None
+    adapted = network.adapted if team.alone else _whole(network.adapted, job)
+    return save(adapted, job, fields, card.card)
 
 
 def check_disk(places: Places) -> None:
@@ -143,6 +152,16 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
             " that"
         )
     return adapter.attached(model, parent, trainable=True)
+
+
+def _whole(divided: Any, job: Job) -> Any:  # noqa: ANN401
+    """The adapter that a team trained, on a base model that is in one piece."""
+    import peft
+
+    adapted = _adapted(job)
+    state = peft.get_peft_model_state_dict(divided, save_embedding_layers=False)
+    peft.set_peft_model_state_dict(adapted, state)
+    return adapted
 
 
 def save(

@@ -1,4 +1,4 @@
-"""Training as jobs of a real Ray cluster of two workers: `make test-ray`.
+"""Training as jobs of a real Ray cluster of two workers: `make test-cluster`.
 
 Not part of `make test`: Ray is another 300 MB.
 """

@@ -35,7 +35,14 @@ def train(
         dg.Failure: the program ended without reporting an adapter.
         dagster.DagsterPipesExecutionError: it failed; its output says why.
     """
-    return _run(context, launcher, settings, "train", {"job": job.encode(given)})
+    return _run(
+        context,
+        launcher,
+        settings,
+        "train",
+        {"job": job.encode(given)},
+        processes=settings.training.processes,
+    )
 
 
 def take_in(
@@ -54,8 +61,11 @@ def _run(
     settings: Settings,
     program: str,
     extras: dict[str, Any],
+    *,
+    processes: int = 1,
 ) -> Trained:
-    result = launcher.launch(context, settings, Program(f"loop_platform.engine.{program}", extras))
+    asked = Program(f"loop_platform.engine.{program}", extras, processes)
+    result = launcher.launch(context, settings, asked)
     said: dict[str, Any] = {
         name: getattr(value, "value", value) for name, value in (result.metadata or {}).items()
     }

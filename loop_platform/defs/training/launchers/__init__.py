@@ -39,6 +39,15 @@ class Program:
 
     module: str
     extras: Mapping[str, Any]
+    processes: int = 1
+    """That do it together; torchrun starts them."""
+
+    def command(self, python: str) -> list[str]:
+        """What runs it, with the engine environment's Python."""
+        if self.processes == 1:
+            return [python, "-m", self.module]
+        torchrun = [python, "-m", "torch.distributed.run", "--standalone"]
+        return [*torchrun, "--nproc-per-node", str(self.processes), "-m", self.module]
 
 
 class NoLauncherError(ValueError):

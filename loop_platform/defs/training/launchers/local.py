@@ -9,6 +9,7 @@ import pydantic
 import loop_platform
 from loop_platform.defs.training.launchers import Program
 from loop_platform.settings import Settings
+from loop_platform.stack.tether import tethered
 
 _ROOT = Path(loop_platform.__file__).parents[1]
 
@@ -26,7 +27,8 @@ class Launcher(pydantic.BaseModel):
             dg.PipesSubprocessClient()
             .run(
                 context=context,
-                command=[str(settings.engine.python.absolute()), "-m", program.module],
+                # torchrun would outlive a run that is killed, and its children with it.
+                command=tethered(program.command(str(settings.engine.python.absolute()))),
                 # The platform's own environment must not leak into the engine's.
                 env={"PYTHONPATH": str(_ROOT), "VIRTUAL_ENV": "", "PYTHONUNBUFFERED": "1"},
                 cwd=str(_ROOT),

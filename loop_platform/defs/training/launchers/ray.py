@@ -89,7 +89,7 @@ class Launcher(pydantic.BaseModel):
 
     def _entrypoint(self, settings: Settings, program: Program) -> str:
         python = self.python or str(settings.engine.python.absolute())
-        return shlex.join([python, "-m", program.module])
+        return shlex.join(program.command(python))
 
 
 class Job:
