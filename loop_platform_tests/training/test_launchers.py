@@ -115,7 +115,7 @@ def test_a_program_whose_lease_nobody_renews_ends_itself(tmp_path: Path) -> None
 
 def test_a_launcher_that_is_not_there_or_lacks_a_setting_is_named() -> None:
     for training, why in (
-        ({"launcher": "slurm"}, "there are: local, ray"),
+        ({"launcher": "slurm"}, "there are: kubernetes, local, ray"),
         ({"launcher": "ray"}, "training.launch.address: Field required"),
         ({"launch": {"gpus": 1}}, "training.launch.gpus: Extra inputs are not permitted"),
     ):

@@ -6,11 +6,8 @@ same path. A program's messages come back through a file in that folder, as they
 """
 
 import shlex
-import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,8 @@ from dagster._core.errors import DagsterExecutionInterruptedError, DagsterPipesE
 from dagster._core.pipes.client import PipesClientCompletedInvocation
 
 import loop_platform
+from loop_platform.defs.training.afar import Lease, renewed, shared_folder
 from loop_platform.defs.training.launchers import Program
-from loop_platform.engine.lease import EXTRA as LEASE
 from loop_platform.settings import Settings
 
 _ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -60,18 +57,16 @@ class Launcher(pydantic.BaseModel):
     ) -> dg.MaterializeResult[Any]:
         """A cancelled run stops the job; one whose process dies lets its lease run out."""
         name = f"loop-{context.run.run_id[:8]}-{time.time_ns():x}"
-        folder = settings.data_dir / "launches" / name
-        folder.mkdir(parents=True)
-        lease = {"file": str(folder / "lease"), "patience_s": self.patience_s}
-        try:
+        with shared_folder(settings, name) as folder:
+            lease = Lease(folder / "lease", self.patience_s)
             with (
                 dg.open_pipes_session(
                     context=context,
                     context_injector=dg.PipesEnvContextInjector(),
                     message_reader=dg.PipesFileMessageReader(str(folder / "messages")),
-                    extras={**program.extras, LEASE: lease},
+                    extras={**program.extras, **lease.extras},
                 ) as session,
-                _renewed(folder / "lease", self.patience_s / 8),
+                renewed(lease),
                 httpx.Client(
                     base_url=self.address, headers=self.headers, timeout=self.patience_s
                 ) as http,
@@ -84,8 +79,6 @@ class Launcher(pydantic.BaseModel):
             return PipesClientCompletedInvocation(session).get_materialize_result(
                 implicit_materialization=False
             )
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _entrypoint(self, settings: Settings, program: Program) -> str:
         python = self.python or str(settings.engine.python.absolute())
@@ -185,26 +178,6 @@ class Job:
         except httpx.HTTPError as error:
             return f"its log cannot be read: {error!r}"
         return str(answer.json().get("logs", ""))
-
-
-@contextmanager
-def _renewed(file: Path, every_s: float) -> Iterator[None]:
-    """A lease that grows for as long as this process lives."""
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(every_s):
-            with file.open("a") as opened:
-                opened.write(".")
-
-    file.touch()
-    renewer = threading.Thread(target=renew, daemon=True)
-    renewer.start()
-    try:
-        yield
-    finally:
-        done.set()
-        renewer.join()
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:
