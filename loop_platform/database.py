@@ -201,7 +201,8 @@ cycles = sa.Table(
     "cycles",
     metadata,
     sa.Column("cycle", sa.Text, primary_key=True),  # 0001, and 0001-drill
-    sa.Column("kind", sa.Text, nullable=False),  # improvement | drill
+    sa.Column("kind", sa.Text, nullable=False),  # improvement | drill | import
+    # The cycle whose rows it has: that a drill tries again, or that an import is tested on.
     sa.Column("drill_of", sa.Text, sa.ForeignKey("cycles.cycle")),
     sa.Column("reason", sa.Text, nullable=False),
     _at("opened_at"),

@@ -104,13 +104,13 @@ def lineage(connection: sa.Connection, release: Release) -> list[tuple[str, Rele
 
 
 def before(connection: sa.Connection, cycle: str) -> list[str]:
-    """The earlier cycles that trained a release in earnest, oldest first: what a release of `cycle`
-    may go on from."""
+    """The earlier cycles that came to a release in earnest, oldest first: what a release of `cycle`
+    may go on from. Those that brought one from elsewhere too."""
     opened = sa.select(cycles.c.opened_at).where(cycles.c.cycle == cycle).scalar_subquery()
     query = (
         sa.select(cycles.c.cycle)
         .join(releases, releases.c.cycle == cycles.c.cycle)
-        .where(cycles.c.kind == "improvement", cycles.c.opened_at < opened)
+        .where(cycles.c.kind != "drill", cycles.c.opened_at < opened)
         .group_by(cycles.c.cycle)
         .order_by(sa.func.min(cycles.c.opened_at))
     )

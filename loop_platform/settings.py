@@ -253,7 +253,15 @@ class TrainingSettings(_Group):
     drill: Recipe | None = None
     """When set, every cycle is followed by a gate drill: a candidate trained by this recipe, which
     the gates are expected to reject and which is never promoted whatever they say."""
+    launcher: str = "local"
+    """Where a cycle trains: the name of a file in loop_platform/defs/training/launchers/."""
+    launch: dict[str, Any] = {}
+    """That launcher's own settings: the fields of the class in its file."""
+    processes: int = pydantic.Field(1, ge=1)
+    """Processes that train together: one a GPU of the machine where they run. The frozen weights
+    and each batch are divided between them."""
     threads: int | None = None
+    """Of each process."""
     max_minutes: float | None = pydantic.Field(None, gt=0)
     """Of the optimiser's steps and what precedes them. A run that does not fit lets its learning
     rate fall sooner and ends with what it has; loading and saving come on top."""

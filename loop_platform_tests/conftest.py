@@ -1,4 +1,5 @@
-"""What the tests share: a real PostgreSQL, started once, and a fresh database for each test."""
+"""What the tests share: a real PostgreSQL, started once, and a fresh database for each test; a tiny
+model, made once."""
 
 import tempfile
 import uuid
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from loop_platform import migrations
 from loop_platform.settings import Settings
 from loop_platform.stack import postgres
+from loop_platform_tests.engine.programs import tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +54,12 @@ def database(database_url: str) -> Iterator[sa.Engine]:
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings on this test's own folder and database."""
     return Settings(data_dir=tmp_path / "loop", database_url=database_url)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, made once."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def _url(folder: Path, name: str) -> str:

@@ -45,6 +45,23 @@ def javascript_client() -> Path:
     return _made("javascript", _install_client) / "node_modules" / "openai"
 
 
+def openrlhf(version: str) -> Path:
+    """A folder to import OpenRLHF's data code from, in the engine environment."""
+
+    def unpack(folder: Path) -> None:
+        wheel = _fetched(f"openrlhf=={version}", folder)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        wheel.unlink()
+        (folder / f"openrlhf-{version}.data" / "purelib" / "openrlhf").rename(folder / "openrlhf")
+        with tarfile.open(_fetched("pylatexenc", folder)) as source:
+            source.extractall(folder, filter="data")
+        (made,) = folder.glob("pylatexenc-*/pylatexenc")
+        made.rename(folder / "pylatexenc")
+
+    return _made(f"openrlhf-{version}", unpack)
+
+
 def _made(name: str, make: Callable[[Path], None]) -> Path:
     """A folder of the cache, made where it is missing or its lock has changed."""
     locks = _LOCK.read_bytes() + (_CLIENT / "package-lock.json").read_bytes()
@@ -87,8 +104,10 @@ def _install_client(folder: Path) -> None:
 
 
 def _fetched(name: str, folder: Path) -> Path:
-    """The archive of a package, in `folder`."""
-    lines = [line for line in _LOCK.read_text().splitlines() if line.startswith(f"{name}==")]
+    """The archive of a package, or of one version of it, in `folder`."""
+    name, _, version = name.partition("==")
+    wanted_line = f"{name}=={version}"
+    lines = [line for line in _LOCK.read_text().splitlines() if line.startswith(wanted_line)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirement:
         requirement.write(f"{lines[0]}\n")
         requirement.flush()
@@ -97,7 +116,7 @@ def _fetched(name: str, folder: Path) -> Path:
         source = ["--no-binary", "opentelemetry-instrumentation-openai-v2", "--quiet"]
         wanted = ["--require-hashes", "-r", requirement.name, "-d", str(folder)]
         _run([*pip, *source, *wanted], folder, dict(os.environ))
-    (archive,) = folder.glob(f"{name.replace('-', '_')}-*")
+    (archive,) = (file for file in folder.glob(f"{name.replace('-', '_')}-*") if file.is_file())
     return archive
 
 

@@ -19,7 +19,7 @@ CUDA = ("nvidia-", "cuda-")
 """Only the list for GPUs has these; elsewhere torch is a CPU build, or brings them itself."""
 ANY_PYTHON = "redact"
 """Has a package that asks for a newer Python and is nothing but a model's files."""
-BESIDE = {"dev": "platform"}
+BESIDE = {"dev": "platform", "kubernetes": "platform"}
 """A list that goes into the same environment as another, and agrees with it."""
 
 

@@ -22,8 +22,8 @@ COMMANDS = {
     "drill": "plant a fault in the running stack and report what happened",
     "pause": "open no new cycle until `loop resume`",
     "resume": "let cycles open again",
-    "export": "corrections as JSON lines, an adapter as a folder",
-    "import": "calls that were recorded elsewhere, as JSON lines",
+    "export": "corrections as JSON lines, an adapter as a folder, a cycle for OpenRLHF",
+    "import": "calls that were recorded elsewhere, adapters that were trained elsewhere",
     "expire": "delete what is older than the retention and not labelled",
     "erase": "remove a call or a person from everything",
 }

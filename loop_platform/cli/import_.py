@@ -1,4 +1,4 @@
-"""`loop import`: calls that were recorded elsewhere."""
+"""`loop import`: calls that were recorded elsewhere, adapters that were trained elsewhere."""
 
 import asyncio
 import sys
@@ -7,13 +7,20 @@ from pathlib import Path
 
 import click
 import msgspec
+import sqlalchemy as sa
 
+from loop_platform.arrivals import ArrivalRefusedError, Brought, bring
+from loop_platform.curated import NothingCuratedError, newest
 from loop_platform.database import engine
+from loop_platform.engine.adapter import AdapterRefusedError
 from loop_platform.gateway.journal import Journal
 from loop_platform.gateway.redactors import RedactorError, Redactors, RedactorsMissingError
 from loop_platform.gateway.shipping import Shipper
 from loop_platform.identity import CallIdentity, identity_secret
+from loop_platform.lake import Lake
 from loop_platform.records import Call, Source
+from loop_platform.release import bootstrap, registry
+from loop_platform.release.registry import Release
 from loop_platform.settings import Settings, settings
 from loop_platform.sources import litellm_lines, openai_lines
 from loop_platform.sources.intake import Intake, Recorded
@@ -24,7 +31,20 @@ _FORMATS: dict[Source, Callable[[bytes], Recorded]] = {
 }
 
 
-@click.command(name="import")
+class _Imports(click.Group):
+    """`loop import FILE` means calls."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named or not args else [calls.name or "", *args])
+
+
+@click.group(name="import", cls=_Imports)
+def import_() -> None:
+    """What was recorded or trained elsewhere. `loop import FILE` is `loop import calls FILE`."""
+
+
+@import_.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--format",
@@ -36,7 +56,7 @@ _FORMATS: dict[Source, Callable[[bytes], Recorded]] = {
 )
 @click.option("--task", help="Task of the calls that name none.")
 @click.option("--tenant", default="default", show_default=True)
-def import_(file: Path, source: Source, task: str | None, tenant: str) -> None:
+def calls(file: Path, source: Source, task: str | None, tenant: str) -> None:
     """Take in recorded calls, a line of JSON each. A line that is none is refused, with its number
     and the reason, and the others are taken; the same file again adds nothing."""
     found = settings()
@@ -47,6 +67,48 @@ def import_(file: Path, source: Source, task: str | None, tenant: str) -> None:
     if lines.refused:
         click.echo(f"{lines.refused} of {lines.refused + taken} lines were refused", err=True)
         sys.exit(1)
+
+
+@import_.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--base",
+    help="The release that it was trained on; the base model by default. `loop release list`.",
+)
+@click.option(
+    "--trained-on",
+    "trained_on",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="What it was trained on: JSON lines, or a folder of such. Once for each.",
+)
+@click.option("--note", help="Where it came from, for record and card; its folder by default.")
+def adapter(folder: Path, base: str | None, trained_on: tuple[Path, ...], note: str | None) -> None:
+    """Make a candidate of a peft adapter, or of a whole model that was trained from a release. It
+    is tested on what the newest cycle holds out, and takes the same gates as any other."""
+    found = settings()
+    note = note or f"imported from {folder.resolve().name}"
+    try:
+        with engine().begin() as connection:
+            brought = Brought(folder, _base(connection, base), trained_on, note)
+            tested_on = newest(connection, Lake(found.lake))
+            cycle = bring(connection, found.data_dir, brought, tested_on)
+    except (ArrivalRefusedError, AdapterRefusedError, NothingCuratedError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"cycle {cycle} is open: the stack takes it in when no other cycle is going on, and tests"
+        f" it on what cycle {tested_on} holds out; `loop status` shows how far it is"
+    )
+
+
+def _base(connection: sa.Connection, name: str | None) -> Release:
+    if name is not None:
+        return registry.find(connection, name)
+    found = bootstrap.base(connection)
+    if found is None:
+        raise click.ClickException("there is no base model yet: `loop up` installs it")
+    return found
 
 
 class Lines:

@@ -1,4 +1,4 @@
-"""What assets and sensors are given: the loop itself, the lake for frames, and Pipes."""
+"""What assets and sensors are given: the loop itself, the lake for frames, and where to train."""
 
 from functools import cache
 
@@ -6,6 +6,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from loop_platform import database
+from loop_platform.defs.training.launchers import launcher
 from loop_platform.lake import Lake, ParquetIOManager
 from loop_platform.settings import Settings, settings
 
@@ -40,7 +41,7 @@ def resources(given: Settings | None = None) -> dict[str, object]:
     return {
         "loop": loop,
         "io_manager": ParquetIOManager(root=loop.settings.lake),
-        "pipes": dg.PipesSubprocessClient(),
+        "launcher": launcher(loop.settings),
     }
 
 

@@ -18,21 +18,50 @@ class AdapterRefusedError(ValueError):
     """A folder that is no adapter, or not a safe one."""
 
 
+_UNSERVABLE = ("use_dora", "modules_to_save", "trainable_token_indices", "target_parameters")
+
+
 def check(folder: Path) -> None:
     """See that `folder` is an adapter and holds nothing that could run code.
 
     Raises:
         AdapterRefusedError: a file is missing, may be a pickle, or is no safetensors inside.
     """
+    check_no_pickle(folder)
+    for name in (WEIGHTS, CONFIG):
+        if not (folder / name).is_file():
+            raise AdapterRefusedError(f"{folder} has no {name}: it is no adapter")
+    _check_safetensors(folder / WEIGHTS)
+
+
+def check_no_pickle(folder: Path) -> None:
+    """See that no file of `folder`, a model's or an adapter's, could run code.
+
+    Raises:
+        AdapterRefusedError: one may be a pickle.
+    """
     for file in sorted(folder.rglob("*")):
         if file.is_file() and (file.suffix in _PICKLES or _is_pickle(file)):
             raise AdapterRefusedError(
                 f"{file} may be a pickle, which runs code when read: only safetensors are loaded"
             )
-    for name in (WEIGHTS, CONFIG):
-        if not (folder / name).is_file():
-            raise AdapterRefusedError(f"{folder} has no {name}: it is no adapter")
-    _check_safetensors(folder / WEIGHTS)
+
+
+def check_servable(folder: Path) -> None:
+    """See that an adapter is a plain LoRA, which is what engines serve.
+
+    Raises:
+        AdapterRefusedError: it is another kind, or trains more than low-rank changes.
+    """
+    config = json.loads((folder / CONFIG).read_text())
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise AdapterRefusedError(f"{folder} is an adapter of type {kind!r}: only LORA is served")
+    more = [name for name in _UNSERVABLE if config.get(name)]
+    if config.get("bias", "none") != "none":
+        more.append("bias")
+    if more:
+        raise AdapterRefusedError(f"{folder} is no plain LoRA: its {CONFIG} sets {', '.join(more)}")
 
 
 def content_hash(folder: Path) -> str:

@@ -54,6 +54,27 @@ def card(record: Fields, evidence: Fields | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def card_of_arrival(record: Fields) -> str:
+    """The card of what was trained elsewhere, as Markdown."""
+    held = (
+        f" It was made of {record['brought']}: of what that changed in the base's weights, squared,"
+        f" it holds {record['held']:.2%}."
+    )
+    parts = [
+        _front_matter(record),
+        f"# Adapter {str(record['adapter'])[:12]}",
+        f"A LoRA adapter on `{record['base']}` that was trained elsewhere. Rank {record['rank']},"
+        f" alpha {record['alpha']}, on every linear layer.{held}",
+        _trained_on_top(record),
+        "## Data",
+        f"{record['corrections']} rows, by the word of who brought it: {record['note']}\n\nSHA-256"
+        f" of the data: `{record['data_sha256']}`.",
+        "## Licence",
+        _licence(record),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _front_matter(record: Fields) -> str:
     base = str(record["base"])
     fields: dict[str, object] = {"library_name": "peft", "pipeline_tag": "text-generation"}

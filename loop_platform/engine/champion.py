@@ -30,7 +30,7 @@ def remember(model: Any, rows: Sequence[Row], budget: int, side_by_side: Lanes) 
     import torch
 
     def look(chosen: Sequence[int]) -> dict[int, Any]:
-        with torch.inference_mode():
+        with torch.no_grad():
             parts = [rows[index].answer_tokens for index in chosen]
             found = model.answer_states(collate(rows, chosen)).split(parts)
             return {index: part.clone() for index, part in zip(chosen, found, strict=True)}

@@ -76,7 +76,7 @@ def _energies(
     def watch(replay: bool) -> None:
         import torch
 
-        with torch.inference_mode():
+        with torch.no_grad():
             for chosen in _some(rows, seed, at_once, replay=replay):
                 # Of the corrections, what they all begin with is no sign of any of them.
                 batch = batches.collate(rows, chosen)

@@ -23,11 +23,13 @@ from loop_platform.engine.record import Progress
 from loop_platform.engine.room import Room
 from loop_platform.engine.rows import Row
 from loop_platform.engine.selection import Selection
+from loop_platform.engine.team import Team
 from loop_platform.engine.thumbs import Thumbs
 
 Say = Callable[[str], None]
 
 _SAY_EVERY_S = 5.0
+_FIGURES = ("surprise", "divergence", "preference", "thumbs")
 
 
 class TrainingError(RuntimeError):
@@ -74,6 +76,7 @@ class Lessons:
         thumbs: Thumbs | None = None,
         probe: Probe | None = None,
         budget_s: float | None = None,
+        team: Team | None = None,
     ) -> None:
         """
         Args:
@@ -82,6 +85,7 @@ class Lessons:
             thumbs: what was liked and disliked, where it gives that a weight.
             probe: what states are chosen by.
             budget_s: seconds for it all.
+            team: the processes that do this together.
         """
         self._network = network
         self._rows = rows
@@ -91,6 +95,7 @@ class Lessons:
         self._thumbs = thumbs
         self._probe = probe or Probe([])
         self._budget = Budget(budget_s)
+        self._team = team or Team()
         self._anchor = Anchor({})
         self._weights: list[Any] = []
 
@@ -119,7 +124,8 @@ class Lessons:
         room = Room(self._recipe.tokens_per_step, "tokens", say)
         aiming = Room(directions.ROWS_AT_ONCE, "rows", say)
         others = (self._pairs is not None) + (self._thumbs is not None)
-        with lanes(len({row.replay for row in self._rows}) + others) as side_by_side:
+        kinds = len({row.replay for row in self._rows}) + others
+        with lanes(at_most=kinds if self._team.alone else 1) as side_by_side:
             if self._recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
                 self._hold_on(side_by_side, aiming, room, say)
             if self._pairs is not None:
@@ -154,7 +160,13 @@ class Lessons:
     def _selection(self, steps: int) -> Selection:
         an_epoch = sum(len(row.ids) for row in self._rows)
         tokens = steps * min(self._recipe.tokens_per_step, an_epoch)
-        return Selection(self._probe, self._recipe.retention_limit, steps=steps, tokens=tokens)
+        return Selection(
+            self._probe,
+            self._recipe.retention_limit,
+            steps=steps,
+            tokens=tokens,
+            team=self._team,
+        )
 
     def _choose(
         self, selection: Selection, progress: Progress, room: Room, side_by_side: Lanes
@@ -239,9 +251,9 @@ class Lessons:
         recipe, steps = self._recipe, progress.steps
         optimiser = Optimiser(self._weights, recipe.learning_rate, steps)
         said = time.monotonic()
-        prepared = said - began
+        prepared = self._team.told(said - began)
         for step, tasks in enumerate(islice(self._planned(), steps), 1):
-            elapsed = time.monotonic() - began
+            elapsed = self._team.told(time.monotonic() - began)
             step_s = (elapsed - prepared) / max(1, step - 1)
             if self._budget.is_over(elapsed, step_s + selection.seconds):
                 progress.stopped = self._out_of_time(step)
@@ -274,9 +286,7 @@ class Lessons:
 
     def _learn(self, chosen: Sequence[int], at_once: int) -> _Learnt:
         """The gradients of one batch."""
-        return _whole(
-            [self._learn_part(part) for part in batches.parts(self._rows, chosen, at_once)]
-        )
+        return self._divided(self._learn_part, batches.parts(self._rows, chosen, at_once))
 
     def _learn_part(self, chosen: Sequence[int]) -> _Learnt:
         batch = batches.collate(self._rows, chosen)
@@ -285,7 +295,16 @@ class Lessons:
 
     def _prefer(self, pairs: Pairs, chosen: Sequence[int], at_once: int) -> _Learnt:
         """The gradients of the preference for the chosen answers."""
-        return _whole([self._prefer_part(pairs, part) for part in pairs.parts(chosen, at_once)])
+        return self._divided(partial(self._prefer_part, pairs), pairs.parts(chosen, at_once))
+
+    def _divided(
+        self, learn: Callable[[Sequence[int]], _Learnt], parts: Sequence[Sequence[int]]
+    ) -> _Learnt:
+        """A batch from its parts, each of them divided between those who train together."""
+        if self._team.alone:
+            return _whole([learn(part) for part in parts])
+        mine = self._team.mine(parts)
+        return _added_up(self._team, [(learn(part), counts) for part, counts in mine])
 
     def _prefer_part(self, pairs: Pairs, chosen: Sequence[int]) -> _Learnt:
         recipe = self._recipe
@@ -297,7 +316,7 @@ class Lessons:
     def _approve(self, thumbs: Thumbs, chosen: Sequence[int], at_once: int) -> _Learnt:
         """The gradients of the preference for liked answers, and against disliked ones."""
         recipe = self._recipe
-        reference = thumbs.reference(self._network, chosen, at_once)
+        reference = thumbs.reference(self._network, chosen, at_once, self._team)
 
         def learn(part: Sequence[int]) -> _Learnt:
             found, tokens = thumbs.loss(
@@ -309,13 +328,14 @@ class Lessons:
             )
             return self._differentiated(found, tokens, over=len(part))
 
-        return _whole([learn(part) for part in thumbs.parts(chosen, at_once)])
+        return self._divided(learn, thumbs.parts(chosen, at_once))
 
     def _differentiated(self, found: Loss, tokens: int, over: int) -> _Learnt:
         import torch
 
         total = float(found.total.detach())
-        if not math.isfinite(total):
+        # One of a team goes on with the others, who wait for it: they all see the sum.
+        if not math.isfinite(total) and self._team.alone:
             raise _HarmError(f"the loss is {total}")
         return _Learnt(found, tokens, over, torch.autograd.grad(found.total, self._weights))
 
@@ -336,8 +356,47 @@ class Lessons:
         progress.kept = keeper.after
 
 
+def _added_up(team: Team, parts: Sequence[tuple[_Learnt, bool]]) -> _Learnt:
+    """A batch from what each of a team learnt of it, each part by what it is over."""
+    import torch
+
+    overs = [part.over if counts else 0 for part, counts in parts]
+    learnt = [part for part, _ in parts]
+    tokens = sum(part.tokens for part, counts in parts if counts)
+    gradients = [
+        sum(over * gradient.float() for over, gradient in zip(overs, of_weight, strict=True))
+        for of_weight in zip(*(part.gradients for part in learnt), strict=True)
+    ]
+    losses = [part.loss for part in learnt]
+    figures = torch.tensor(
+        [
+            *(
+                math.fsum(
+                    o * (getattr(each, name) or 0.0) for o, each in zip(overs, losses, strict=True)
+                )
+                for name in _FIGURES
+            ),
+            float(sum(overs)),
+            float(tokens),
+        ],
+        dtype=torch.float32,
+    )
+    team.add_up([*gradients, figures])
+    *sums, over, all_tokens = figures.tolist()
+    known = {
+        name: None if getattr(losses[0], name) is None else total / over
+        for name, total in zip(_FIGURES, sums, strict=True)
+    }
+    found = Loss(total=None, **known)
+    return _Learnt(found, round(all_tokens), round(over), [g.div_(over) for g in gradients])
+
+
 def _check_course(keeper: Keeper, losses: Sequence[Loss]) -> None:
     """See the loss on the corrections; it may not run away."""
+    figures = [getattr(found, name) for found in losses for name in _FIGURES]
+    wrong = [figure for figure in figures if figure is not None and not math.isfinite(figure)]
+    if wrong:
+        raise _HarmError(f"the loss is {wrong[0]}")
     known = [found.surprise for found in losses if found.surprise is not None]
     keeper.see(sum(known) / len(known))
     if keeper.runs_away:

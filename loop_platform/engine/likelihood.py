@@ -29,7 +29,7 @@ def ask(
     import torch
 
     def told(part: Sequence[int]) -> list[float]:
-        with torch.inference_mode():
+        with torch.no_grad():
             said: list[float] = log_probabilities(network, rows, part).tolist()
             return said
 

@@ -8,15 +8,23 @@ from functools import partial
 from typing import Any
 
 from loop_platform.engine.frozen import Frozen, frozen
+from loop_platform.engine.team import Divided
 
 
-def fuse(adapted: Any) -> list[Frozen]:  # noqa: ANN401 - peft is untyped
-    """Give every adapted linear layer the fused step; returns their frozen weights."""
+def fuse(adapted: Any, *, divided: bool = False) -> list[Frozen]:  # noqa: ANN401 - peft is untyped
+    """Give every adapted linear layer the fused step; returns their frozen weights.
+
+    `divided`: they will be, between processes, and come together for each computation.
+    """
     from peft.tuners.lora import Linear
 
     layers = [module for module in adapted.modules() if isinstance(module, Linear)]
     plain = [layer for layer in layers if not any(layer.use_dora.values())]
-    weights = frozen([layer.base_layer.weight for layer in plain])
+    weights: list[Frozen] = (
+        [Divided(layer.base_layer) for layer in plain]
+        if divided
+        else frozen([layer.base_layer.weight for layer in plain])
+    )
     for layer, weight in zip(plain, weights, strict=True):
         layer.forward = partial(_forward, layer, weight)
     return weights

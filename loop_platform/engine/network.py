@@ -11,12 +11,15 @@ from loop_platform.engine import attention, linear
 from loop_platform.engine.batches import Batch
 from loop_platform.engine.frozen import Packed, frozen
 from loop_platform.engine.layout import Layout
+from loop_platform.engine.team import Team
 
 
 class Network:
     """A model with an adapter: weights and adapter in bfloat16, the optimiser keeps float32."""
 
-    def __init__(self, adapted: Any) -> None:  # noqa: ANN401 - peft is untyped
+    def __init__(self, adapted: Any, team: Team | None = None) -> None:  # noqa: ANN401 - peft is untyped
+        """`team`: the processes that train it together, where there are more than this."""
+        team = team or Team()
         self.adapted = adapted
         causal = adapted.get_base_model()
         self._decoder = causal.get_decoder()
@@ -24,11 +27,12 @@ class Network:
         if words.requires_grad:
             raise ValueError("the vocabulary projection is trainable; the anchor needs it frozen")
         (self.vocabulary,) = frozen([words])
-        self.fused = linear.fuse(adapted)
+        self.fused = linear.fuse(adapted, divided=not team.alone)
         if causal.device.type == "cpu" and attention.covers(causal):
             causal.set_attn_implementation(attention.register())
         self.flat = causal.config._attn_implementation == attention.NAME and self._keeps_apart()
         """Does a batch go through as one sequence, without padding?"""
+        team.divide(adapted)
 
     @property
     def way(self) -> str:
@@ -95,7 +99,7 @@ class Network:
         import torch
 
         layout = Layout(1, (2, 2))
-        with torch.inference_mode():
+        with torch.no_grad():
             one, other = (
                 self._laid_out(torch.tensor([1, 1, last, 1, 1]), layout)[3:] for last in (2, 3)
             )

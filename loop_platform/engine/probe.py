@@ -80,7 +80,7 @@ class Probe:
     def _look(self, network: Network, part: Sequence[int]) -> "_Corrected | _Replayed":
         import torch
 
-        with torch.inference_mode():
+        with torch.no_grad():
             batch = batches.collate(self.rows, part)
             states = network.answer_states(batch)
             if batch.replayed:

@@ -75,8 +75,8 @@ class Progress:
         return _mean([p.surprise for p in last]), _mean([p.divergence for p in last])
 
 
-def record(job: Job, given: Material, progress: Progress) -> dict[str, object]:
-    """The record as JSON values."""
+def record(job: Job, given: Material, progress: Progress, processes: int = 1) -> dict[str, object]:
+    """The record as JSON values; of a run that so many processes made together."""
     surprise, divergence = progress.tail()
     return {
         "base": job.base_name,
@@ -100,6 +100,7 @@ def record(job: Job, given: Material, progress: Progress) -> dict[str, object]:
         "probes": [asdict(found) for found in progress.probes],
         "out_of_memory": progress.out_of_memory,
         "tokens": progress.tokens,
+        "processes": processes,
         "seconds": round(progress.seconds, 1),
         "tokens_per_s": round(progress.tokens_per_s, 1),
         "cost": round(progress.seconds / 3600 * job.cost_per_hour, 5),

@@ -15,6 +15,7 @@ from loop_platform.engine.lanes import Lanes
 from loop_platform.engine.network import Network
 from loop_platform.engine.probe import Probe, Probed
 from loop_platform.engine.room import Room
+from loop_platform.engine.team import Team
 
 _MOST = 6
 _LEAST = 2
@@ -27,10 +28,14 @@ that is learnt from, so that this costs less than a twentieth of the run."""
 class Selection:
     """The states of a run that are measured, and the best of them."""
 
-    def __init__(self, probe: Probe, limit: float, *, steps: int, tokens: int) -> None:
-        """`limit`: nats a token from the champion. `tokens`: that the run learns from."""
+    def __init__(
+        self, probe: Probe, limit: float, *, steps: int, tokens: int, team: Team | None = None
+    ) -> None:
+        """`limit`: nats a token from the champion. `tokens`: that the run learns from. `team`: the
+        processes that train together; all go by what the first one finds."""
         self._probe = probe
         self._limit = limit
+        self._team = team or Team()
         self._due = _spread(steps, _times(probe, tokens)) if probe else set()
         self._state: list[Any] = []
         self.probed: list[Probed] = []
@@ -117,12 +122,14 @@ class Selection:
 
     def _measure(self, step: int, network: Network, room: Room, side_by_side: Lanes) -> Probed:
         began = time.monotonic()
-        found: Probed = room.run(
+        measured = room.run(
             lambda at_once: self._probe.measure(network, step, at_once, side_by_side),
             f"measuring after step {step}",
             least=self._probe.longest,
         )
-        self.seconds = max(self.seconds, time.monotonic() - began)
+        found: Probed
+        found, took = self._team.told((measured, time.monotonic() - began))
+        self.seconds = max(self.seconds, took)
         return found
 
     def _holds(self, found: Probed) -> bool:

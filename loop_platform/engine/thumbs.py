@@ -23,6 +23,7 @@ from loop_platform.engine.likelihood import ask, log_probabilities
 from loop_platform.engine.losses import Loss
 from loop_platform.engine.network import Network
 from loop_platform.engine.rows import Row
+from loop_platform.engine.team import Team
 
 FEWEST = 8
 """Of each kind: with one kind alone the model would learn to say more, or less, of anything."""
@@ -73,12 +74,19 @@ class Thumbs:
         parts = self.parts(range(len(self._rows)), at_once)
         self._champion = ask(network, self._rows, parts, side_by_side)
 
-    def reference(self, network: Network, chosen: Sequence[int], at_once: int) -> float:
-        """z: how far the model has moved at large, over the strangers of these rows."""
+    def reference(self, network: Network, chosen: Sequence[int], at_once: int, team: Team) -> float:
+        """z: how far the model has moved at large, over the strangers of these rows, of which each
+        of a team asks after its share."""
+        import torch
+
         strangers = [row + self._count for row in chosen]
-        now = ask(network, self._rows, self.parts(strangers, at_once), Lanes())
-        moved = sum(now[row] - self._champion[row] for row in strangers)
-        return max(0.0, moved / len(strangers))
+        mine = team.mine(self.parts(strangers, at_once))
+        now = ask(network, self._rows, [part for part, _ in mine], Lanes())
+        counted = [row for part, counts in mine if counts for row in part]
+        gained = sum(now[row] - self._champion[row] for row in counted)
+        moved = torch.tensor([gained], dtype=torch.float32)
+        team.add_up([moved])
+        return max(0.0, float(moved) / len(strangers))
 
     def loss(
         self,

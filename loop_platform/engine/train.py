@@ -2,6 +2,7 @@
 
     python -m loop_platform.engine.train               # under Pipes
     python -m loop_platform.engine.train --job job.json  # by hand
+    torchrun --nproc-per-node 2 -m loop_platform.engine.train …  # by several together
 
 Progress goes to Pipes (or standard output); so do the adapter's hash, as data version, and the
 record, as metadata. It ends with its parent, and a signal leaves nothing half-written behind.
@@ -11,27 +12,16 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import msgspec
-
-from loop_platform.engine.adapter import AdapterRefusedError
+from loop_platform.engine import lease
 from loop_platform.engine.job import decode
-from loop_platform.engine.lessons import TrainingError
-from loop_platform.engine.lifetime import InterruptedBySignalError, die_with_parent, stop_on_signals
-from loop_platform.engine.material import NothingToLearnError
-from loop_platform.engine.room import NoRoomError
-from loop_platform.engine.rows import RowRefusedError
+from loop_platform.engine.lifetime import die_with_parent, stop_on_signals
+from loop_platform.engine.outcome import code_of, report
+from loop_platform.engine.team import Team
 from loop_platform.engine.training import train
-
-_REFUSALS = (
-    RowRefusedError,
-    AdapterRefusedError,
-    NothingToLearnError,
-    TrainingError,
-    NoRoomError,
-    msgspec.ValidationError,
-)
 
 
 def main() -> int:
@@ -43,41 +33,42 @@ def main() -> int:
     # A thread that sleeps at every barrier trains at 60 % of the speed, one that never sleeps takes
     # the core from those that serve: this is about a millisecond.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    file: Path | None = options.job
+    return code_of(lambda: _together(_under_pipes if file is None else partial(_by_hand, file)))
+
+
+def _together(work: Callable[[Team], None]) -> None:
+    team = Team()
+    team.join()
     try:
-        return _by_hand(options.job) if options.job is not None else _under_pipes()
-    except InterruptedBySignalError as signal:
-        print(f"stopped by {signal}: nothing was kept", file=sys.stderr)
-        return 130
-    except _REFUSALS as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
+        work(team)
+    finally:
+        team.leave()
 
 
-def _by_hand(file: Path) -> int:
+def _by_hand(file: Path, team: Team) -> None:
     def say(line: str) -> None:
-        print(line, flush=True)
+        if team.leads:
+            print(line, flush=True)
 
-    trained = train(decode(json.loads(file.read_text())), say)
-    print(json.dumps({"adapter": str(trained.adapter), "weights": str(trained.weights)}))
-    return 0
+    trained = train(decode(json.loads(file.read_text())), say, team)
+    if trained is not None:
+        print(json.dumps({"adapter": str(trained.adapter), "weights": str(trained.weights)}))
 
 
-def _under_pipes() -> int:
+def _under_pipes(team: Team) -> None:
+    """The leader alone speaks with whoever started them."""
     from dagster_pipes import PipesContext, open_dagster_pipes
 
+    if not team.leads:
+        train(decode(team.told(None)), lambda _: None, team)
+        return
     with open_dagster_pipes() as pipes:
         context: PipesContext = pipes
-        trained = train(decode(context.extras["job"]), context.log.info)
-        context.report_asset_materialization(
-            data_version=trained.sha256,
-            metadata={
-                "adapter": {"type": "text", "raw_value": trained.sha256},
-                "adapter_path": {"type": "path", "raw_value": str(trained.adapter)},
-                "weights_path": {"type": "path", "raw_value": str(trained.weights)},
-                "record": {"type": "json", "raw_value": trained.record},
-            },
-        )
-    return 0
+        lease.hold(context.extras)
+        trained = train(decode(team.told(context.extras["job"])), context.log.info, team)
+        assert trained is not None
+        report(context, trained)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from loop_platform.engine import adapter, card, merge, record, vector_math
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.material import Material, material
 from loop_platform.engine.network import Network
+from loop_platform.engine.team import Team
 
 _SPACE = 1.2
 """Times the base's weights: merged ones and the adapter, with some to spare."""
@@ -28,8 +29,22 @@ class Trained:
     record: dict[str, object]
 
 
-def train(job: Job, say: Say) -> Trained:
-    """Train, save, merge.
+class Places(Protocol):
+    """Where the base model is, and where adapters and merged weights go, as a `Job` has them."""
+
+    @property
+    def base(self) -> str: ...
+    @property
+    def base_name(self) -> str: ...
+    @property
+    def adapters(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+
+
+def train(job: Job, say: Say, team: Team | None = None) -> Trained | None:
+    """Train, save, merge. With a `team` all of it trains, and its leader alone saves: the others
+    get None.
 
     Raises:
         NoRowError: a file of the data is not what it should be.
@@ -41,12 +56,13 @@ def train(job: Job, say: Say) -> Trained:
     """
     import torch
 
-    torch.set_num_threads(job.threads or os.cpu_count() or 1)
+    team = team or Team()
+    torch.set_num_threads(job.threads or max(1, (os.cpu_count() or 1) // team.size))
     vector_math.settle()
     torch.manual_seed(job.recipe.seed)
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
-    _check_disk(job)
+    check_disk(job)
     given = _material(job)
     for error in given.refused:
         say(f"refused: {error}")
@@ -56,7 +72,7 @@ def train(job: Job, say: Say) -> Trained:
     )
     for method in given.methods:
         say(method)
-    network = Network(_adapted(job))
+    network = Network(_adapted(job), team)
     say(network.way)
     lessons = Lessons(
         network,
@@ -67,15 +83,24 @@ def train(job: Job, say: Say) -> Trained:
         thumbs=given.thumbs,
         probe=given.probe,
         budget_s=job.budget_s,
+        team=team,
     )
     progress = lessons.run(say)
-    return _save(network.adapted, job, record.record(job, given, progress))
+    fields = record.record(job, given, progress, team.size)
+    if not team.leads:
+        return None
+    adapted = network.adapted if team.alone else _whole(network.adapted, job)
+    return save(adapted, job, fields, card.card)
 
 
-def _check_disk(job: Job) -> None:
-    """See that there is space for the merged weights, the largest thing that is written."""
-    needed = sum(file.stat().st_size for file in Path(job.base).glob("*.safetensors"))
-    place = Path(job.weights)
+def check_disk(places: Places) -> None:
+    """See that there is space for the merged weights, the largest thing that is written.
+
+    Raises:
+        TrainingError: there is not.
+    """
+    needed = sum(file.stat().st_size for file in Path(places.base).glob("*.safetensors"))
+    place = Path(places.weights)
     place.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(place).free
     if free < _SPACE * needed:
@@ -112,16 +137,32 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
     return adapter.attached(model, parent, trainable=True)
 
 
-def _save(adapted: Any, job: Job, fields: dict[str, object]) -> Trained:  # noqa: ANN401
-    with _scratch(Path(job.adapters)) as folder:
-        sha256 = adapter.save(adapted, folder, job.base_name)
+def _whole(divided: Any, job: Job) -> Any:  # noqa: ANN401
+    """The adapter that a team trained, on a base model that is in one piece."""
+    import peft
+
+    adapted = _adapted(job)
+    state = peft.get_peft_model_state_dict(divided, save_embedding_layers=False)
+    peft.set_peft_model_state_dict(adapted, state)
+    return adapted
+
+
+def save(
+    adapted: Any,  # noqa: ANN401 - peft is untyped
+    places: Places,
+    fields: dict[str, object],
+    card_of: Callable[[dict[str, object]], str],
+) -> Trained:
+    """Write adapter, record, card and merged weights; they appear under the adapter's hash."""
+    with _scratch(Path(places.adapters)) as folder:
+        sha256 = adapter.save(adapted, folder, places.base_name)
         fields = {"adapter": sha256, **fields}
         record.write(fields, folder)
-        (folder / card.FILE).write_text(card.card(fields))
-        with _scratch(Path(job.weights)) as weights:
-            merge.merge(adapted, Path(job.base), weights)
-            merged = _appear(weights, Path(job.weights) / sha256)
-        saved = _appear(folder, Path(job.adapters) / sha256)
+        (folder / card.FILE).write_text(card_of(fields))
+        with _scratch(Path(places.weights)) as weights:
+            merge.merge(adapted, Path(places.base), weights)
+            merged = _appear(weights, Path(places.weights) / sha256)
+        saved = _appear(folder, Path(places.adapters) / sha256)
     return Trained(sha256, saved, merged, fields)
 
 

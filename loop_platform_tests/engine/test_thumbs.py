@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from accelerate import Accelerator
 from trl import KTOTrainer
 from loop_platform.engine.rows import Row, sift_thumbs
+from loop_platform.engine.team import Team
 from loop_platform.engine.thumbs import Thumbs
 
 liked, disliked, refused = sift_thumbs(Path(file), tokenizer, max_tokens=256)
@@ -83,7 +84,7 @@ def ours(made, at_once):
     thumbs.remember(network, at_once, Lanes())
     moved(made)
     every = list(range(len(thumbs)))
-    reference = thumbs.reference(network, every, at_once)
+    reference = thumbs.reference(network, every, at_once, Team())
     parts = thumbs.parts(every, at_once)
     mean = 0.0
     for part in parts:

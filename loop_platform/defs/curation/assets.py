@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from loop_platform import lessons
+from loop_platform import arrivals, lessons
 from loop_platform.database import cycle_corrections
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.curation.accepted import accepted, trained_before
@@ -40,19 +40,23 @@ def corrections(
     """What people corrected: to train on, to test on, and, with the reason, what to keep out."""
     cycle = context.partition_key
     with loop.database.connect() as connection:
-        drilled = connection.scalar(
-            sa.select(cycles_table.c.drill_of).where(cycles_table.c.cycle == cycle)
-        )
+        kind, borrowed = connection.execute(
+            sa.select(cycles_table.c.kind, cycles_table.c.drill_of).where(
+                cycles_table.c.cycle == cycle
+            )
+        ).one()
         rows = accepted(connection, cycle)
         trained = _trained(connection, loop.settings, cycle)
-    if drilled is not None:
-        frame = loop.lake.read(f"curation/corrections/{drilled}.parquet")
+    if borrowed is not None:
+        frame = loop.lake.read(f"curation/corrections/{borrowed}.parquet")
     else:
         known = validators(loop.settings.validators)
         frame = curated(rows, loop.settings.curation, known, trained)
     with loop.database.begin() as connection:
-        _record(connection, cycle, frame)
-    return dg.MaterializeResult(value=frame, metadata=_metadata(frame, drilled))
+        # What came from elsewhere learnt none of these rows by being tested on them.
+        learnt = frame.filter(pl.col("split") == "heldout") if kind == arrivals.KIND else frame
+        _record(connection, cycle, learnt)
+    return dg.MaterializeResult(value=frame, metadata=_metadata(frame, borrowed))
 
 
 def _trained(connection: sa.Connection, settings: Settings, cycle: str) -> Trained:
@@ -76,14 +80,14 @@ def _record(connection: sa.Connection, cycle: str, frame: pl.DataFrame) -> None:
         connection.execute(sa.insert(cycle_corrections), rows)
 
 
-def _metadata(frame: pl.DataFrame, drilled: str | None) -> dict[str, Any]:
+def _metadata(frame: pl.DataFrame, borrowed: str | None) -> dict[str, Any]:
     counts = {split: frame.filter(pl.col("split") == split).height for split in SPLITS}
     reasons = frame.drop_nulls("reason").group_by("split", "reason").len().sort("split", "reason")
     return {
         "dagster/row_count": frame.height,
         **counts,
         "contributors": frame["contributor"].n_unique(),
-        "rows of": f"cycle {drilled}" if drilled else "this cycle",
+        "rows of": f"cycle {borrowed}" if borrowed else "this cycle",
         "why kept out": dg.MetadataValue.md(_table(reasons)),
         "failure modes": dg.MetadataValue.md(_table(_modes(frame))),
     }

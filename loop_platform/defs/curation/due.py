@@ -72,7 +72,8 @@ def drill_due(connection: sa.Connection) -> str | None:
     ).one_or_none()
     if latest is None or latest.closed_at is None or not has_release(connection, latest.cycle):
         return None
-    seen = connection.scalar(sa.select(sa.exists().where(drilled.c.drill_of == latest.cycle)))
+    of_it = sa.exists().where(drilled.c.drill_of == latest.cycle, drilled.c.kind == "drill")
+    seen = connection.scalar(sa.select(of_it))
     return None if seen else latest.cycle
 
 

@@ -1,18 +1,22 @@
 """The adapter of a cycle: trained in the engine environment, registered as a release."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import sqlalchemy as sa
 
+from loop_platform import arrivals
+from loop_platform.arrivals import Arrived
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import LoopResource
 from loop_platform.defs.training import apart, inputs, refused, replay, thumbs
 from loop_platform.defs.training.cut import cut
+from loop_platform.defs.training.launchers import Launcher
 from loop_platform.defs.training.picture import course
-from loop_platform.defs.training.trainer import Trained, train
+from loop_platform.defs.training.trainer import Trained, take_in, train
 from loop_platform.engine.adapter import AdapterRefusedError, check, content_hash
 from loop_platform.engine.job import Job
 from loop_platform.partitions import cycles
@@ -44,17 +48,22 @@ _IS_ITS_HASH = dg.AssetCheckSpec(
 def adapter(
     context: dg.AssetExecutionContext,
     loop: LoopResource,
-    pipes: dg.PipesSubprocessClient,
+    launcher: dg.ResourceParam[Launcher],
     corrections: pl.DataFrame,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """LoRA weights that mend the cycle's corrections and keep what the champion does well."""
+    """LoRA weights that mend the cycle's corrections and keep what the champion does well; of a
+    cycle of the kind `import` those that somebody brought."""
     cycle = context.partition_key
+    with loop.database.connect() as connection:
+        arrived = arrivals.find(connection, loop.settings.data_dir, cycle)
+    if arrived is not None:
+        return _taken_in(context, loop, launcher, *arrived)
     with loop.database.connect() as connection:
         drilled = _drilled(connection, cycle)
         parent = _parent(connection, drilled)
     recipe = _recipe(loop.settings, drilled)
     job = _job(loop, cycle, corrections, recipe, parent)
-    trained = train(context, pipes, loop.settings, job)
+    trained = train(context, launcher, loop.settings, job)
     checked = _checked(trained)
     if checked.passed:
         _register(loop, cycle, parent, trained, drill=drilled is not None)
@@ -62,6 +71,32 @@ def adapter(
         refused.set_aside(connection, cycle, _corrected(corrections), trained.record["refused"])
     return dg.MaterializeResult(
         metadata=_metadata(trained.record, parent),
+        data_version=dg.DataVersion(trained.sha256),
+        check_results=[checked],
+    )
+
+
+def _taken_in(
+    context: dg.AssetExecutionContext,
+    loop: LoopResource,
+    launcher: Launcher,
+    arrived: Arrived,
+    brought: Path,
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    with loop.database.connect() as connection:
+        below = registry.find(connection, arrived.sits_on)
+    given = inputs.arrival(loop.settings, arrived, brought, below)
+    trained = take_in(context, launcher, loop.settings, given)
+    checked = _checked(trained)
+    if checked.passed:
+        _register(loop, context.partition_key, below, trained, drill=False)
+    said = ("adapter", "brought", "note", "held", "rank", "corrections", "data_sha256")
+    return dg.MaterializeResult(
+        metadata={
+            "trained on": below.release,
+            **{name: trained.record[name] for name in said},
+            "versions": dg.MetadataValue.json(trained.record["versions"]),
+        },
         data_version=dg.DataVersion(trained.sha256),
         check_results=[checked],
     )

@@ -8,7 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from loop_platform.arrivals import Arrived
 from loop_platform.defs.curation.modes import by_split
+from loop_platform.engine.arrival import Arrival
 from loop_platform.engine.base_model import PACKAGED
 from loop_platform.engine.job import Job, decode
 from loop_platform.packaged import LICENCE
@@ -116,6 +118,27 @@ def job(
             "licence": _licence(settings.models),
             "modes": modes,
         }
+    )
+
+
+def arrival(settings: Settings, arrived: Arrived, brought: Path, below: Release) -> Arrival:
+    """The message to the program that takes in what came from elsewhere."""
+    recipe = settings.training.recipe
+    return Arrival(
+        brought=str(brought),
+        sits_on=None if below.adapter_path is None else str(below.adapter_path),
+        base=str(settings.base_model_folder),
+        base_name=settings.models.base,
+        adapters=str(settings.data_dir / "adapters"),
+        weights=str(settings.data_dir / "weights"),
+        rank=recipe.rank,
+        alpha=recipe.alpha,
+        seed=recipe.seed,
+        data_sha256=arrived.data_sha256,
+        rows=arrived.rows,
+        note=arrived.note,
+        licence=_licence(settings.models),
+        threads=settings.training.threads,
     )
 
 

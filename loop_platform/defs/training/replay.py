@@ -18,7 +18,7 @@ from loop_platform.lake import Lake
 from loop_platform.resemblance import Collection
 
 _WORST_GOOD_RATING = 3
-_BLAME = (
+BLAME = (
     (pl.col("rating") < _WORST_GOOD_RATING)
     | ~pl.col("outcome")
     | pl.col("correction").is_not_null()
@@ -53,8 +53,8 @@ def replay(
         .collect()
     )
     others = ~pl.col("task").is_in(sorted(corrected))
-    praised = pl.col("call_id").is_in(_said(connection, lake, pl.col("outcome")))
-    blamed = pl.col("call_id").is_in(_said(connection, lake, _BLAME))
+    praised = pl.col("call_id").is_in(said_of(connection, lake, pl.col("outcome")))
+    blamed = pl.col("call_id").is_in(said_of(connection, lake, BLAME))
     kept = (
         answers.filter(others | praised, ~blamed)
         .sort("call_id", descending=True)
@@ -99,7 +99,7 @@ def heldout(connection: sa.Connection) -> Collection:
     return Collection({last_user_message(messages) for messages in connection.scalars(query)})
 
 
-def _said(connection: sa.Connection, lake: Lake, what: pl.Expr) -> list[str]:
+def said_of(connection: sa.Connection, lake: Lake, what: pl.Expr) -> list[str]:
     """Calls of which somebody said so."""
     said = manifest.rows(connection, lake, "telemetry/feedback").filter(what)
     return said.select("call_id").drop_nulls().collect()["call_id"].unique().to_list()

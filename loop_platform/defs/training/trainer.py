@@ -1,4 +1,4 @@
-"""Starts the training program in the engine environment and takes what it reports."""
+"""Starts the engine programs that make an adapter, and takes what they report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 import dagster as dg
 
-import loop_platform
-from loop_platform.engine.job import Job, encode
+from loop_platform.defs.training.launchers import Launcher, Program
+from loop_platform.engine import arrival, job
+from loop_platform.engine.arrival import Arrival
+from loop_platform.engine.job import Job
 from loop_platform.settings import Settings
-
-_ROOT = Path(loop_platform.__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Trained:
 
 def train(
     context: dg.AssetExecutionContext,
-    pipes: dg.PipesSubprocessClient,
+    launcher: Launcher,
     settings: Settings,
-    job: Job,
+    given: Job,
 ) -> Trained:
     """Train, and wait for it; what the trainer says goes to the run's log.
 
@@ -35,20 +35,43 @@ def train(
         dg.Failure: the program ended without reporting an adapter.
         dagster.DagsterPipesExecutionError: it failed; its output says why.
     """
-    result = pipes.run(
-        context=context,
-        command=[str(settings.engine.python.absolute()), "-m", "loop_platform.engine.train"],
-        # The platform's own environment must not leak into the engine's.
-        env={"PYTHONPATH": str(_ROOT), "VIRTUAL_ENV": "", "PYTHONUNBUFFERED": "1"},
-        cwd=str(_ROOT),
-        extras={"job": encode(job)},
-    ).get_materialize_result(implicit_materialization=False)
+    return _run(
+        context,
+        launcher,
+        settings,
+        "train",
+        {"job": job.encode(given)},
+        processes=settings.training.processes,
+    )
+
+
+def take_in(
+    context: dg.AssetExecutionContext,
+    launcher: Launcher,
+    settings: Settings,
+    given: Arrival,
+) -> Trained:
+    """Make an adapter of the loop's own shape of what came from elsewhere; raises as `train`."""
+    return _run(context, launcher, settings, "take_in", {"arrival": arrival.encode(given)})
+
+
+def _run(
+    context: dg.AssetExecutionContext,
+    launcher: Launcher,
+    settings: Settings,
+    program: str,
+    extras: dict[str, Any],
+    *,
+    processes: int = 1,
+) -> Trained:
+    asked = Program(f"loop_platform.engine.{program}", extras, processes)
+    result = launcher.launch(context, settings, asked)
     said: dict[str, Any] = {
         name: getattr(value, "value", value) for name, value in (result.metadata or {}).items()
     }
     missing = {"adapter", "adapter_path", "weights_path", "record"} - said.keys()
     if missing:
-        raise dg.Failure(f"the trainer reported no {', '.join(sorted(missing))}")
+        raise dg.Failure(f"the program reported no {', '.join(sorted(missing))}")
     return Trained(
         said["adapter"],
         Path(said["adapter_path"]),
