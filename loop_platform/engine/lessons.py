@@ -121,11 +121,12 @@ class Lessons:
         """
         began = time.monotonic()
         progress = Progress(self.steps)
-        room = Room(self._recipe.tokens_per_step, "tokens", say)
-        aiming = Room(directions.ROWS_AT_ONCE, "rows", say)
+        alone = self._team.alone
+        room = Room(self._recipe.tokens_per_step, "tokens", say, alone=alone)
+        aiming = Room(directions.ROWS_AT_ONCE, "rows", say, alone=alone)
         others = (self._pairs is not None) + (self._thumbs is not None)
         kinds = len({row.replay for row in self._rows}) + others
-        with lanes(at_most=kinds if self._team.alone else 1) as side_by_side:
+        with lanes(at_most=kinds if alone else 1) as side_by_side:
             if self._recipe.divergence_weight > 0 and any(row.replay for row in self._rows):
                 self._hold_on(side_by_side, aiming, room, say)
             if self._pairs is not None:

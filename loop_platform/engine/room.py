@@ -21,11 +21,15 @@ class NoRoomError(RuntimeError):
 class Room:
     """How much is computed at once, in units that the work understands (tokens, rows)."""
 
-    def __init__(self, at_once: int, unit: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, at_once: int, unit: str, say: Callable[[str], None], *, alone: bool = True
+    ) -> None:
+        """`alone`: no other process computes in step with this one, and would have to halve too."""
         self.at_once = at_once
         self.halvings: list[dict[str, object]] = []
         """Of each: what was done, and how much at once from then on."""
         self._unit = unit
+        self._alone = alone
         self._say = say
 
     def run(self, work: Callable[[int], Result], doing: str, least: int) -> Result:
@@ -38,7 +42,7 @@ class Room:
             least: what cannot be divided any more.
 
         Raises:
-            NoRoomError: there is no memory for `least` either.
+            NoRoomError: there is no memory for `least` either, or others compute in step.
         """
         while True:
             try:
@@ -46,6 +50,12 @@ class Room:
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error):
                     raise
+                if not self._alone:
+                    raise NoRoomError(
+                        f"memory ran out in {doing}, with {self.at_once} {self._unit} at once:"
+                        f" {error}; of processes that train together none halves that by itself, so"
+                        " lower the recipe's tokens_per_step, or give more memory"
+                    ) from error
                 if self.at_once <= least:
                     raise NoRoomError(
                         f"memory ran out in {doing}, with {self.at_once} {self._unit} at once:"

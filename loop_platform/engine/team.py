@@ -4,8 +4,9 @@ one likes.
 The frozen weights of the decoder's layers are divided between them (fully sharded data parallelism,
 Zhao et al. 2023, arXiv:2304.11277, by PyTorch's `fully_shard`), and so are the rows of every batch.
 The adapter is small: each has all of it, adds up the gradients of all, and makes the same step.
-What is done without gradients, to look at the champion, each does for itself. Not covered: memory
-that runs out ends the run, and each reads the whole base model before it gives its part away.
+What is done without gradients, to look at the champion and at rows held apart, each does for
+itself, and all go by what the first finds. Not covered: memory that runs out ends the run, and each
+reads the whole base model before it gives its part away.
 """
 
 import os

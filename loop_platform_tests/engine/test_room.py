@@ -46,6 +46,15 @@ def test_where_the_smallest_part_does_not_fit_the_error_says_so(said: list[str])
         Room(256, "tokens", said.append).run(lambda _: too_much(), "step 1", least=100)
 
 
+def test_who_computes_in_step_with_others_halves_nothing(said: list[str]):
+    room = Room(1024, "tokens", said.append, alone=False)
+    with pytest.raises(
+        NoRoomError, match=r"step 1, with 1024 .* lower the recipe's tokens_per_step"
+    ):
+        room.run(lambda _: too_much(), "step 1", least=100)
+    assert room.halvings == []
+
+
 def test_a_gpus_error_is_known_too_and_any_other_is_let_through(said: list[str]):
     import torch
 

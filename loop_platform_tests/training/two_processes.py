@@ -18,15 +18,31 @@ STEPS = 6
 
 
 def given(folder: Path, tiny: Path) -> dict[str, Any]:
-    """Corrections, replay, and pairs, of which the last does not go round."""
-    found = job(folder, tiny, max_steps=STEPS, learning_rate=0.005, preference_weight=0.5)
+    """Corrections, replay, pairs and thumbs, of which the last do not go round, and rows held
+    apart to choose the state by."""
+    weights = {"preference_weight": 0.5, "thumbs_weight": 0.5}
+    found = job(folder, tiny, max_steps=STEPS, learning_rate=0.005, **weights)
+    for name, asked in (("corrections", "light in the cellar"), ("replay", "say it")):
+        apart = {"messages": [{"role": "user", "content": asked}], "answer": "{}", "apart": True}
+        with Path(found[name]).open("a") as file:
+            file.write(json.dumps(apart) + "\n")
+    thumbs = [
+        {
+            "messages": [{"role": "user", "content": f"tell {at}"}],
+            "answer": "so " * (1 + at % 3),
+            "liked": at % 2 == 0,
+        }
+        for at in range(17)
+    ]
     pairs = [
         {"messages": [{"role": "user", "content": said}], "answer": "{}", "rejected": "Sure!"}
         for said in ("on", "off", "up")
     ]
-    file = folder / "preferences.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pairs))
-    return found | {"preferences": str(file)}
+    for name, rows in (("preferences", pairs), ("thumbs", thumbs)):
+        file = folder / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found[name] = str(file)
+    return found
 
 
 def together(asked: dict[str, Any], data_dir: Path) -> dict[str, Any]:
@@ -52,13 +68,17 @@ def test_two_processes_have_one_loss_curve_and_give_one_adapter(tiny: Path, tmp_
     one = json.loads((single / "training.json").read_text())
 
     assert (one["processes"], two["processes"]) == (1, 2)
-    for name in ("surprise", "divergence", "preference"):
+    for name in ("surprise", "divergence", "preference", "thumbs"):
         curves = [[point[name] for point in record["curve"]] for record in (one, two)]
         assert len(curves[0]) == STEPS
         assert curves[1][0] == pytest.approx(curves[0][0], rel=1e-4, abs=1e-6)
         assert curves[1] == pytest.approx(curves[0], rel=0.02, abs=1e-4)
     assert one["curve"][-1]["surprise"] < 0.98 * one["curve"][0]["surprise"]
     assert [point["tokens"] for point in one["curve"]] == [p["tokens"] for p in two["curve"]]
+    probes = [[probe["surprise"] for probe in record["probes"]] for record in (one, two)]
+    assert len(probes[0]) > 1
+    assert probes[1] == pytest.approx(probes[0], rel=0.02)
+    assert (one["thumbs"], two["kept_after"]) == (17, one["kept_after"])
     places = decode(asked)
     for place in (places.adapters, places.weights):
         assert [folder.name for folder in Path(place).iterdir()] == [two["adapter"]]
