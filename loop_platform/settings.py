@@ -172,6 +172,11 @@ class EngineSettings(_Group):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     max_model_len: int = pydantic.Field(2048, gt=0)
     kv_cache_gib: int = pydantic.Field(1, ge=1)
+    """Without a GPU."""
+    gpu_share: float = pydantic.Field(0.45, gt=0, le=1)
+    """Of a GPU's memory that an engine takes, weights and cache together. What is left is for a
+    cycle that trains on the same GPU while the engine goes on answering; `merged` serving runs two
+    engines there."""
     tool_parser: str | None = None
     """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
     `--tool-call-parser`). Without one the engine refuses requests with tools."""

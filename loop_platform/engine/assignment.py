@@ -23,6 +23,8 @@ class Assignment(msgspec.Struct, kw_only=True, frozen=True):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     max_model_len: int = 2048
     kv_cache_gib: int = 1
+    gpu_share: float = 0.45
+    """Of the GPU's memory, weights and cache together."""
     threads: int | None = None
     tool_parser: str | None = None
     """vLLM's reader of the model's tool calls."""

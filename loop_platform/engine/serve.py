@@ -38,7 +38,9 @@ def arguments(assignment: Assignment, *, gpu: bool) -> list[str]:
     ]
     if assignment.tool_parser is not None:
         line += ["--enable-auto-tool-choice", "--tool-call-parser", assignment.tool_parser]
-    if not gpu:
+    if gpu:
+        line += ["--gpu-memory-utilization", f"{assignment.gpu_share:g}"]
+    else:
         line += ["--max-num-seqs", "32", "--max-num-batched-tokens", "2048", "--enforce-eager"]
         line += ["--distributed-executor-backend", "uni"]
     if assignment.serving == "adapter":

@@ -151,6 +151,7 @@ def _assignment(
         dtype=settings.engine.dtype,
         max_model_len=settings.engine.max_model_len,
         kv_cache_gib=settings.engine.kv_cache_gib,
+        gpu_share=settings.engine.gpu_share,
         tool_parser=settings.engine.tool_parser,
     )
 

@@ -133,11 +133,14 @@ def test_adapters_are_named_on_the_command_line_and_loadable_later():
         port=1,
         serving="adapter",
         adapters={"r-1": "/adapters/1"},
+        gpu_share=0.3,
     )
     line = arguments(assignment, gpu=True)
 
     assert line[line.index("--lora-modules") + 1] == "r-1=/adapters/1"
     assert "--enforce-eager" not in line
+    assert line[line.index("--gpu-memory-utilization") + 1] == "0.3"
+    assert "--gpu-memory-utilization" not in arguments(assignment, gpu=False)
     assert "--tool-call-parser" not in line
     reading = arguments(msgspec.structs.replace(assignment, tool_parser="hermes"), gpu=True)
     assert reading[reading.index("--tool-call-parser") + 1] == "hermes"
