@@ -19,6 +19,7 @@ from loop_platform.defs.resources import resources
 from loop_platform.defs.training.assets import adapter
 from loop_platform.lake import Lake
 from loop_platform.release import machine, registry
+from loop_platform.release.card import card_of
 from loop_platform.release.registry import Release
 from loop_platform.settings import EngineSettings, Recipe, Settings, TrainingSettings
 from loop_platform_tests.cli.conftest import Loop, loop
@@ -123,7 +124,11 @@ def test_an_adapter_from_elsewhere_becomes_a_candidate_like_any_other(
             )
         ).all()
         later = lessons.before(connection, "0001-import")
-    assert release is not None
+        assert release is not None
+        card = card_of(connection, release.release)
+    assert (given.data_dir / "adapters" / str(release.adapter) / "README.md").read_text() == card
+    for part in ("that was trained elsewhere", "DPO on a cluster", "## What got worse"):
+        assert part in card
     assert release.record["note"] == "DPO on a cluster"
     assert (release.record["rank"], release.record["corrections"]) == (4, 2)
     assert (release.weights_path / "model.safetensors").is_file()

@@ -26,12 +26,26 @@ def card(record: Fields, evidence: Fields | None = None) -> str:
     """As Markdown.
 
     Args:
-        record: of the training (loop_platform/engine/record.py).
+        record: of the training (loop_platform/engine/record.py), or of the taking in of what was
+            trained elsewhere (loop_platform/engine/take_in.py).
         evidence: of the offline evaluation, where it has been.
     """
     parts = [
         _front_matter(record),
         f"# Adapter {str(record['adapter'])[:12]}",
+        *(_arrived(record) if "brought" in record else _trained(record)),
+        "## Measured",
+        _measured(evidence),
+        "## What got worse",
+        _worse(evidence),
+        "## Licence",
+        _licence(record),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _trained(record: Fields) -> list[str]:
+    return [
         f"A LoRA adapter on `{record['base']}`, made to mend answers that people corrected and to"
         " leave every other answer as it was. Rank"
         f" {record['recipe']['rank']}, alpha {record['recipe']['alpha']}, on every linear layer.",
@@ -44,35 +58,22 @@ def card(record: Fields, evidence: Fields | None = None) -> str:
         "\n".join(f"- {line}" for line in _method(record)),
         "## What it took",
         _cost(record),
-        "## Measured",
-        _measured(evidence),
-        "## What got worse",
-        _worse(evidence),
-        "## Licence",
-        _licence(record),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
-def card_of_arrival(record: Fields) -> str:
-    """The card of what was trained elsewhere, as Markdown."""
+def _arrived(record: Fields) -> list[str]:
     held = (
         f" It was made of {record['brought']}: of what that changed in the base's weights, squared,"
         f" it holds {record['held']:.2%}."
     )
-    parts = [
-        _front_matter(record),
-        f"# Adapter {str(record['adapter'])[:12]}",
+    return [
         f"A LoRA adapter on `{record['base']}` that was trained elsewhere. Rank {record['rank']},"
         f" alpha {record['alpha']}, on every linear layer.{held}",
         _trained_on_top(record),
         "## Data",
         f"{record['corrections']} rows, by the word of who brought it: {record['note']}\n\nSHA-256"
         f" of the data: `{record['data_sha256']}`.",
-        "## Licence",
-        _licence(record),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _front_matter(record: Fields) -> str:

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from loop_platform.engine import adapter, card, lease, likeness, record
+from loop_platform.engine import adapter, lease, likeness, record
 from loop_platform.engine.arrival import Arrival, decode
 from loop_platform.engine.lifetime import die_with_parent, stop_on_signals
 from loop_platform.engine.outcome import code_of, report
@@ -60,7 +60,7 @@ def take_in(arrival: Arrival) -> Trained:
         "refused": [],
         "versions": record.versions(),
     }
-    return save(ours, arrival, fields, card.card_of_arrival)
+    return save(ours, arrival, fields)
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ def train(job: Job, say: Say, team: Team | None = None) -> Trained | None:
     if not team.leads:
         return None
     adapted = network.adapted if team.alone else _whole(network.adapted, job)
-    return save(adapted, job, fields, card.card)
+    return save(adapted, job, fields)
 
 
 def check_disk(places: Places) -> None:
@@ -151,14 +151,13 @@ def save(
     adapted: Any,  # noqa: ANN401 - peft is untyped
     places: Places,
     fields: dict[str, object],
-    card_of: Callable[[dict[str, object]], str],
 ) -> Trained:
     """Write adapter, record, card and merged weights; they appear under the adapter's hash."""
     with _scratch(Path(places.adapters)) as folder:
         sha256 = adapter.save(adapted, folder, places.base_name)
         fields = {"adapter": sha256, **fields}
         record.write(fields, folder)
-        (folder / card.FILE).write_text(card_of(fields))
+        (folder / card.FILE).write_text(card.card(fields))
         with _scratch(Path(places.weights)) as weights:
             merge.merge(adapted, Path(places.base), weights)
             merged = _appear(weights, Path(places.weights) / sha256)

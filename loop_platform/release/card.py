@@ -1,4 +1,5 @@
-"""The model card of a release: what training wrote, with what the offline evaluation showed since.
+"""The model card of a release: what training wrote, or taking in, with what the offline evaluation
+showed since.
 
 Made when it is asked for, from record and audit log: the adapter's own folder is never written to
 again.
@@ -23,7 +24,7 @@ def card_of(connection: sa.Connection, release: str) -> str:
         NoCardError: it has no training record, as the base model has none.
     """
     found = registry.find(connection, release)
-    if found.adapter is None or "recipe" not in found.record:
+    if found.adapter is None or not {"recipe", "brought"} & found.record.keys():
         raise NoCardError(f"{release} has no training record: there is nothing to put on a card")
     judged = [
         move.evidence
