@@ -177,6 +177,9 @@ class EngineSettings(_Group):
     """Of a GPU's memory that an engine takes, weights and cache together. What is left is for a
     cycle that trains on the same GPU while the engine goes on answering; `merged` serving runs two
     engines there."""
+    while_training: Literal["share", "sleep"] = "share"
+    """Of a GPU, while a cycle trains on this machine: `share` answers on, in `gpu_share`; `sleep`
+    gives the memory to training, and callers wait until it ends."""
     tool_parser: str | None = None
     """vLLM's reader of the model's tool calls (`hermes`, `llama3_json`, `mistral`; vLLM's
     `--tool-call-parser`). Without one the engine refuses requests with tools."""
@@ -544,6 +547,25 @@ class Settings(BaseSettings):
     judging: JudgingSettings = JudgingSettings()
     retention: RetentionSettings = RetentionSettings()
     export: ExportSettings = ExportSettings()
+
+    @pydantic.model_validator(mode="after")
+    def _callers_outwait_training(self) -> "Settings":
+        if self.engine.while_training == "share":
+            return self
+        longest, patience = self.training.max_minutes, self.gateway.upstream_timeout_s
+        if longest is None or 60 * longest > patience / 2:
+            raise ValueError(
+                "engine.while_training is 'sleep': callers wait while a cycle trains, so set"
+                " training.max_minutes to half of gateway.upstream_timeout_s at most, which is"
+                f" {patience / 120:g} minutes now; it is {longest}"
+            )
+        if self.engine.host not in ("127.0.0.1", "localhost"):
+            raise ValueError(
+                "engine.while_training is 'sleep', which opens vLLM's development endpoints to"
+                f" whoever reaches the engines: engine.host has to be 127.0.0.1, not"
+                f" {self.engine.host!r}"
+            )
+        return self
 
     @pydantic.field_validator("data_dir", "suites", mode="after")
     @classmethod

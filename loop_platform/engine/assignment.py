@@ -25,6 +25,8 @@ class Assignment(msgspec.Struct, kw_only=True, frozen=True):
     kv_cache_gib: int = 1
     gpu_share: float = 0.45
     """Of the GPU's memory, weights and cache together."""
+    sleeps: bool = False
+    """Whether it can be told to give the GPU's memory away for a while."""
     threads: int | None = None
     tool_parser: str | None = None
     """vLLM's reader of the model's tool calls."""

@@ -40,6 +40,8 @@ def arguments(assignment: Assignment, *, gpu: bool) -> list[str]:
         line += ["--enable-auto-tool-choice", "--tool-call-parser", assignment.tool_parser]
     if gpu:
         line += ["--gpu-memory-utilization", f"{assignment.gpu_share:g}"]
+        if assignment.sleeps:
+            line.append("--enable-sleep-mode")
     else:
         line += ["--max-num-seqs", "32", "--max-num-batched-tokens", "2048", "--enforce-eager"]
         line += ["--distributed-executor-backend", "uni"]
@@ -71,6 +73,9 @@ def environment(assignment: Assignment, *, gpu: bool) -> dict[str, str]:
         variables |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if assignment.serving == "adapter":
         variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
+    if gpu and assignment.sleeps:
+        # vLLM has /sleep and /wake_up among what it calls development endpoints.
+        variables["VLLM_SERVER_DEV_MODE"] = "1"
     if not gpu:
         variables["VLLM_CPU_KVCACHE_SPACE"] = str(assignment.kv_cache_gib)
         # With one worker the engine process does the work itself: a separate one would cost 650 MB,

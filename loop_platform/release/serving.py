@@ -152,6 +152,7 @@ def _assignment(
         max_model_len=settings.engine.max_model_len,
         kv_cache_gib=settings.engine.kv_cache_gib,
         gpu_share=settings.engine.gpu_share,
+        sleeps=settings.engine.while_training == "sleep",
         tool_parser=settings.engine.tool_parser,
     )
 

@@ -141,6 +141,11 @@ def test_adapters_are_named_on_the_command_line_and_loadable_later():
     assert "--enforce-eager" not in line
     assert line[line.index("--gpu-memory-utilization") + 1] == "0.3"
     assert "--gpu-memory-utilization" not in arguments(assignment, gpu=False)
+    assert "--enable-sleep-mode" not in line
+    assert "VLLM_SERVER_DEV_MODE" not in environment(assignment, gpu=True)
+    sleeps = msgspec.structs.replace(assignment, sleeps=True)
+    assert "--enable-sleep-mode" in arguments(sleeps, gpu=True)
+    assert environment(sleeps, gpu=True)["VLLM_SERVER_DEV_MODE"] == "1"
     assert "--tool-call-parser" not in line
     reading = arguments(msgspec.structs.replace(assignment, tool_parser="hermes"), gpu=True)
     assert reading[reading.index("--tool-call-parser") + 1] == "hermes"

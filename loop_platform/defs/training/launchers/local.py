@@ -7,6 +7,7 @@ import dagster as dg
 import pydantic
 
 import loop_platform
+from loop_platform.defs.training import handover
 from loop_platform.defs.training.launchers import Program
 from loop_platform.settings import Settings
 from loop_platform.stack.tether import tethered
@@ -23,9 +24,8 @@ class Launcher(pydantic.BaseModel):
         self, context: dg.AssetExecutionContext, settings: Settings, program: Program
     ) -> dg.MaterializeResult[Any]:
         """A cancelled run interrupts the child; it ends by itself when the run's process dies."""
-        return (
-            dg.PipesSubprocessClient()
-            .run(
+        with handover.gpu(settings.engine, context.log.info):
+            done = dg.PipesSubprocessClient().run(
                 context=context,
                 # torchrun would outlive a run that is killed, and its children with it.
                 command=tethered(program.command(str(settings.engine.python.absolute()))),
@@ -34,5 +34,4 @@ class Launcher(pydantic.BaseModel):
                 cwd=str(_ROOT),
                 extras=dict(program.extras),
             )
-            .get_materialize_result(implicit_materialization=False)
-        )
+        return done.get_materialize_result(implicit_materialization=False)
