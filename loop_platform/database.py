@@ -367,6 +367,36 @@ route_counters = sa.Table(
     sa.Column("over_budget", sa.BigInteger, nullable=False),  # slower than the latency budget
 )
 
+# What callers got of a release, added to by the observer: the guardrails look here too. The minute
+# is that of the call.
+conduct = sa.Table(
+    "conduct",
+    metadata,
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("minute", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("answers", sa.BigInteger, nullable=False),  # that came whole
+    sa.Column("declined", sa.BigInteger, nullable=False),
+    sa.Column("metered", sa.BigInteger, nullable=False),  # of which the engine told the tokens
+    sa.Column("tokens", sa.BigInteger, nullable=False),  # of these answers, summed up
+    sa.Column("tokens_squared", sa.Double, nullable=False),
+)
+
+# Whom an objection concerns: a call of a canary is one of few, all others are the champion's.
+canary_answers = sa.Table(
+    "canary_answers",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("release", sa.Text, nullable=False),
+)
+
+# The calls that somebody objected to, however often.
+objections = sa.Table(
+    "objections",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+)
+
 # What Prometheus is shown, added to by the observer and the gateway's workers: whichever worker is
 # scraped shows the same.
 metric_sums = sa.Table(

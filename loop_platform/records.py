@@ -57,6 +57,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="c
     None where the tenant does not ask for it."""
 
 
+BAD_RATING = 2
+"""A rating up to this one objects."""
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="feedback"):
     """What someone said of a call. Exactly the field that its kind names is set."""
 
@@ -79,6 +83,13 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", ta
     comment: str | None = None
     redacted: dict[str, int] | None = None
     """As a call's."""
+
+    @property
+    def objects(self) -> bool:
+        """Whether something is said to be wrong with the answer."""
+        rated_badly = self.rating is not None and self.rating <= BAD_RATING
+        said = self.correction is not None or self.report is not None
+        return rated_badly or said or self.outcome is False
 
 
 class Contribution(

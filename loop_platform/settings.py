@@ -413,6 +413,8 @@ class GateSettings(_Group):
     max_error_share: float = 0.02
     """Of calls that may fail. A trial of which it is sure that more do is ended at once."""
     max_cost_ratio: float = 1.2
+    """An answer may cost so many times what the champion's costs: money in the offline evaluation,
+    its tokens in canary."""
     promotion: Promotion = "person"
     """Who sends a release on that passed its canary, or of which not everything is known."""
     promotion_by_task: dict[str, Promotion] = {}

@@ -22,7 +22,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows(database: sa.Engine)
 def test_upgrading_twice_changes_nothing(database: sa.Engine) -> None:
     migrations.upgrade(database)
     with database.connect() as connection:
-        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0005"
+        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0006"
 
 
 def test_a_trial_from_before_keeps_its_plan_as_its_budget(database: sa.Engine) -> None:

@@ -36,6 +36,17 @@ def unpromoted(rehearsal: Rehearsal) -> list[Finding]:
     ]
 
 
+def ended_in_canary(rehearsal: Rehearsal, front: str, rail: str, said: str = "") -> Finding:
+    """What callers met ended it: a guardrail, whose sentence has `rail` in it, or Dagster's look at
+    the front, whichever saw it first."""
+    last, ending = rehearsal.moves()[-1], rehearsal.ending()
+    by = "nothing" if ending is None else ending.by
+    guarded = last.reason.startswith("guardrail in canary") and rail in last.reason
+    seen = f"{by}{said}: {last.reason}" if guarded else f"{by}{said}"
+    lost = by.startswith("lost") and front in by
+    return Finding("its canary ends it", seen, guarded or lost)
+
+
 def unmet(rehearsal: Rehearsal) -> Finding:
     """Nobody got an answer of it."""
     exposure = rehearsal.exposure()

@@ -1,14 +1,14 @@
 """A candidate that is excellent for the judge and bad for users.
 
 It does its tasks, so its validator, and with it its whole shadow, speaks for it; but it is rude,
-and users complain. Its canary has to end with satisfaction lost. Only callers of the drill meet it.
+and users complain. Their complaints have to end its canary. Only callers of the drill meet it.
 """
 
 from loop_platform.drilling.judge import RIGHT
 from loop_platform.drilling.names import IMPROVED, KEPT, mark
 from loop_platform.drilling.rehearsal import Rehearsal
 from loop_platform.drilling.report import Finding
-from loop_platform.drilling.verdicts import exposed_little, unpromoted
+from loop_platform.drilling.verdicts import ended_in_canary, exposed_little, unpromoted
 from loop_platform.engine.faulty import Script
 from loop_platform.release.states import State
 
@@ -24,8 +24,6 @@ def run(rehearsal: Rehearsal) -> list[Finding]:
     rehearsal.begin_shadow()
     rehearsal.settled()
     moves = rehearsal.moves()
-    ending = rehearsal.ending()
-    by = "nothing" if ending is None else ending.by
     canary = next((move for move in moves if move.to_state is State.CANARY), None)
     return [
         Finding(
@@ -34,10 +32,11 @@ def run(rehearsal: Rehearsal) -> list[Finding]:
             canary is not None,
         ),
         *unpromoted(rehearsal),
-        Finding(
-            "users end it",
-            f"{by}, after {rehearsal.calls.complaints[name]} complaints",
-            by.startswith("lost") and "satisfaction" in by,
+        ended_in_canary(
+            rehearsal,
+            "satisfaction",
+            "objected to",
+            f", after {rehearsal.calls.complaints[name]} complaints",
         ),
         *exposed_little(rehearsal),
     ]

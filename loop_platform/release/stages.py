@@ -9,7 +9,18 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from loop_platform.records import Route
-from loop_platform.release import guardrails, machine, registry, requests, routes, slots, trials
+from loop_platform.release import (
+    conduct,
+    guardrails,
+    machine,
+    registry,
+    requests,
+    routes,
+    slots,
+    trials,
+)
+from loop_platform.release.conduct import Comparison
+from loop_platform.release.guardrails import Counts
 from loop_platform.release.inspection import ChangedFilesError, UnsealedError
 from loop_platform.release.registry import Evidence, Release
 from loop_platform.release.requests import Request
@@ -134,11 +145,17 @@ def _watch(connection: sa.Connection, settings: Settings) -> None:
     if trials.seconds_of(connection, trial) > settings.gates.watch_s:
         return
     counted = guardrails.counts(connection, champion.release, "champion", trial.started_at)
-    sentence = guardrails.broken(counted, "champion", settings.gates)
+    met = conduct.in_watch(connection, trial, settings.gates.watch_s)
+    sentence = _broken(counted, met, "champion", trial, settings)
     if sentence is None:
         return
     reason = f"guardrail after its promotion: {sentence}"
-    evidence = {"champion": counted.as_evidence(), "reason": reason, "looked_at": trial.looked_at}
+    evidence = {
+        "champion": counted.as_evidence(),
+        "met": met.as_evidence(),
+        "reason": reason,
+        "looked_at": trial.looked_at,
+    }
     trials.conclude(connection, champion.release, State.CHAMPION, "failed", evidence)
     requests.request_move(
         connection,
@@ -146,7 +163,7 @@ def _watch(connection: sa.Connection, settings: Settings) -> None:
         State.ROLLED_BACK,
         actor=ACTOR,
         reason=reason,
-        evidence={"guardrail": counted.as_evidence()},
+        evidence={"guardrail": counted.as_evidence(), "met": met.as_evidence()},
     )
 
 
@@ -200,13 +217,16 @@ def _trial_ending(
         return f"it is in {release.state} without a plan", {}
     route: Route = "canary" if release.state is State.CANARY else "shadow"
     counted = guardrails.counts(connection, release.release, route, trial.started_at)
+    met = conduct.in_canary(connection, trial) if route == "canary" else None
     evidence = {
         route: counted.as_evidence(),
         "planned": trial.planned,
         "budget": trial.budget,
         "known": trial.evidence,
     }
-    sentence = guardrails.broken(counted, route, settings.gates)
+    if met is not None:
+        evidence["met"] = met.as_evidence()
+    sentence = _broken(counted, met, route, trial, settings)
     if sentence is not None:
         return f"guardrail in {release.state}: {sentence}", evidence
     running = trial.verdict is None
@@ -214,6 +234,16 @@ def _trial_ending(
         seen = f"{counted.calls} calls came, {trial.looked_at} were judged, {trial.budget} may be"
         return f"{_too_late(release.state, settings)}: {seen}", evidence
     return None
+
+
+def _broken(
+    counted: Counts, met: Comparison | None, route: Route, trial: Trial, settings: Settings
+) -> str | None:
+    """The sentence of the guardrail that broke, or None."""
+    sentence = guardrails.broken(counted, route, settings.gates)
+    if sentence is not None or met is None:
+        return sentence
+    return guardrails.worse(met, trial.fronts, settings.gates.max_cost_ratio)
 
 
 def _too_late(what: str, settings: Settings) -> str:

@@ -14,9 +14,11 @@ import msgspec
 import sqlalchemy as sa
 
 from loop_platform.database import (
+    canary_answers,
     cycle_corrections,
     decisions,
     judge_records,
+    objections,
     pair_verdicts,
     parts,
     review_feedback,
@@ -76,6 +78,7 @@ def erase(database: sa.Engine, lake: Lake, data_dir: Path, subject: Subject) -> 
         erased.review_items, erased.decisions = len(items), len(decided)
         _queue(connection, items, decided)
         _verdicts(connection, traces.calls, decided)
+        _met(connection, traces.calls)
     _remove_files(database, lake, erased.removed.files)
     erased.kept_answers = KeptAnswers(data_dir / KEPT_ANSWERS, ttl_s=0, max_bytes=0).forget()
     return erased
@@ -165,6 +168,12 @@ def _verdicts(connection: sa.Connection, calls: Collection[str], decided: set[st
     of_decision = sa.func.split_part(judge_records.c.subject, "#", 1).in_(decided)
     connection.execute(sa.delete(judge_records).where(of_pair | of_decision))
     connection.execute(sa.delete(pair_verdicts).where(pair_verdicts.c.pair_id.in_(calls)))
+
+
+def _met(connection: sa.Connection, calls: Collection[str]) -> None:
+    """Who met a canary, and who objected: ids alone, and gone with their calls."""
+    for table in (canary_answers, objections):
+        connection.execute(sa.delete(table).where(table.c.call_id.in_(calls)))
 
 
 def _remove_files(database: sa.Engine, lake: Lake, paths: Iterable[str]) -> None:

@@ -130,12 +130,22 @@ def read(
     Raises:
         KeyError: a front has no goal.
     """
-    against = {name: _e_lost(evidence, goals[name]) for name, evidence in seen.items()}
-    lost = {name for name, e_value in adjusted(against).items() if e_value >= 1 / error}
+    gone = lost(seen, goals, error)
     return {
-        name: _reading(evidence, goals[name], name in lost, error)
+        name: _reading(evidence, goals[name], name in gone, error)
         for name, evidence in seen.items()
     }
+
+
+def lost(seen: Mapping[str, Evidence], goals: Mapping[str, Goal], error: float = ERROR) -> set[str]:
+    """The fronts that are lost, together wrong in at most `error` of all trials, ever. A tenth of
+    the work of `read`.
+
+    Raises:
+        KeyError: a front has no goal.
+    """
+    against = {name: _e_lost(evidence, goals[name]) for name, evidence in seen.items()}
+    return {name for name, e_value in adjusted(against).items() if e_value >= 1 / error}
 
 
 def together(readings: Mapping[str, Reading]) -> Literal["passed", "failed", "not known"]:
@@ -152,10 +162,10 @@ def _e_lost(seen: Evidence, goal: Goal) -> float:
     return seen.e_below(goal.lost_below) if goal.lost_below > -1 else 0.0
 
 
-def _reading(seen: Evidence, goal: Goal, lost: bool, error: float) -> Reading:
+def _reading(seen: Evidence, goal: Goal, gone: bool, error: float) -> Reading:
     low, high = seen.lower(error), seen.upper(error)
     verdict: Verdict = "not known"
-    if lost:
+    if gone:
         verdict = "lost"
     elif low > 0:
         verdict = "won"

@@ -37,7 +37,7 @@ from loop_platform_tests.release.stage import weights
 from loop_platform_tests.stack.free_ports import free_ports
 from loop_platform_tests.stack.waiting import wait_for
 
-_FEW = ("postgres", "controller", "gateway", *ENGINES.values())
+_FEW = ("postgres", "controller", "gateway", "observer", *ENGINES.values())
 
 
 class Running:
@@ -94,7 +94,7 @@ class Running:
         self.supervisor.start("postgres")
         wait_for(lambda: postgres_answers(settings.data_dir), 60)
         prepare_database(settings)
-        for name in ("controller", "gateway"):
+        for name in ("controller", "gateway", "observer"):
             self.supervisor.start(name)
         port = settings.gateway.port
         wait_for(lambda: http_answers(settings.host, port, "/readyz"), 120)
@@ -208,13 +208,20 @@ def test_an_excellent_candidate_that_users_dislike_ends_in_its_canary(running: R
     found = running.drill("judged-well-and-bad")
 
     assert said(found, "its shadow speaks for it").startswith("dagster: every front is won or held")
-    assert found["ended"]["by"] == "lost: satisfaction"
+    assert found["ended"]["by"] in ("guardrail", "lost: satisfaction")
     assert (found["ended"]["stage"], found["ended"]["state"]) == ("canary", "rejected")
     exposure = found["exposure"]
     assert 0 < exposure["canary_calls"] < 0.2 * exposure["of_canary"]
     with running.database.connect() as connection:
         queued = connection.scalar(sa.select(sa.func.count()).select_from(review_items))
     assert queued == 0, "a drill's complaints wait for a person"
+
+
+def test_a_candidate_that_declines_ends_in_its_canary(running: Running) -> None:
+    found = running.drill("declines")
+
+    assert found["ended"]["by"] in ("guardrail", "lost: safety")
+    assert (found["ended"]["stage"], found["ended"]["state"]) == ("canary", "rejected")
 
 
 def test_a_slow_candidate_is_gone_within_a_second(running: Running) -> None:

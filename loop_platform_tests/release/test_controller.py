@@ -11,12 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from loop_platform.database import cycles, moves, route_counters
+from loop_platform.observer import conduct
 from loop_platform.release import leases, registry, requests, routes, slots, trials
-from loop_platform.release.guardrails import Counts, broken
+from loop_platform.release.conduct import Comparison, Conduct
+from loop_platform.release.guardrails import Counts, broken, worse
 from loop_platform.release.requests import Outcome
 from loop_platform.release.states import State
-from loop_platform.settings import GateSettings
+from loop_platform.settings import Front, Fronts, FrontSettings, GateSettings
+from loop_platform.statistics.means import Moments
 from loop_platform_tests.release.stage import Stage
+from loop_platform_tests.segments import a_call, a_feedback
 
 
 def ask_for(stage: Stage, release: str, to_state: State, **evidence: object) -> Outcome:
@@ -84,6 +88,15 @@ def count(stage: Stage, release: str, route: str, calls: int, errors: int) -> No
             )
         )
     )
+
+
+def answered(
+    stage: Stage, release: str, route: str, *, answers: int, objected: int = 0, says: str = "Hello."
+) -> None:
+    """As the observer reads it off the journal."""
+    calls = [a_call(release=release, route=route, answer=says) for _ in range(answers)]
+    said = [a_feedback(call.call_id) for call in calls[:objected]]
+    stage.ask(lambda connection: conduct.take(connection, [*calls, *said]))
 
 
 def test_the_base_model_is_the_first_champion(stage: Stage):
@@ -317,6 +330,22 @@ def test_a_new_champion_whose_calls_fail_is_taken_back(stage: Stage):
     assert "guardrail after its promotion: 3 of 6 calls failed" in last.reason
 
 
+def test_a_new_champion_whose_answers_people_object_to_is_taken_back(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("adadadadadadadad")
+    answered(stage, base, "champion", answers=60)
+    to_champion(stage, name)
+    stage.step(1)
+    assert stage.ask(routes.read).champion == name
+
+    answered(stage, name, "champion", answers=12, objected=9)
+    stage.step(3)
+
+    assert stage.ask(routes.read).champion == base
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert "guardrail after its promotion: 9 of 12 answers were objected to" in last.reason
+
+
 def test_a_champion_that_was_brought_back_is_not_watched(stage: Stage):
     base = base_of(stage)
     name = stage.register("bcbcbcbcbcbcbcbc")
@@ -428,6 +457,59 @@ def test_a_canary_that_fails_is_ended_at_once(stage: Stage):
     assert last.to_state is State.REJECTED
     assert "3 of 6 calls failed" in last.reason
     assert last.evidence["canary"] == {"calls": 6, "errors": 3, "over_budget": 0}
+
+
+def test_a_canary_that_declines_is_ended_at_once(stage: Stage):
+    base = base_of(stage)
+    name = stage.register("edededededededed")
+    to_canary(stage, name)
+    answered(stage, base, "champion", answers=60)
+    answered(stage, name, "canary", answers=12)
+    stage.step(1)
+    assert stage.release(name).state is State.CANARY
+
+    answered(stage, name, "canary", answers=12, says="I'm sorry, I can't help with that.")
+    stage.step(1)
+
+    last = stage.ask(lambda connection: registry.moves(connection, name))[-1]
+    assert (last.to_state, last.actor) == (State.REJECTED, "controller")
+    assert (
+        "guardrail in canary: 12 of 24 answers declined, of the champion's 0 of 60" in last.reason
+    )
+    assert last.evidence["met"]["candidate"]["declined"] == 12
+    assert stage.ask(routes.read).canary is None
+
+
+class TestWorse:
+    """What callers meet, beside the champion's."""
+
+    def sentence(self, mine: Conduct, ratio: float = 1.2, **fronts: Front) -> str | None:
+        theirs = Conduct(400, 8, 20, Moments(400, 8000.0, 200_000.0))
+        declared = FrontSettings(everywhere=Fronts(**fronts))
+        return worse(Comparison(mine, theirs), declared, ratio)
+
+    def test_what_is_as_the_champion_is_goes_on(self):
+        assert self.sentence(Conduct(40, 1, 2, Moments(40, 800.0, 20_000.0))) is None
+        assert self.sentence(Conduct(0, 0, 0, Moments(0, 0.0, 0.0))) is None
+
+    def test_complaints_beyond_the_margin_end_it_and_a_watched_front_puts_up_with_more(self):
+        mine = Conduct(40, 1, 14, Moments(40, 800.0, 20_000.0))
+        told = self.sentence(mine)
+        assert told is not None
+        assert "14 of 40 answers were objected to, of the champion's 20 of 400" in told
+        assert "5.0% is the limit" in told
+        assert self.sentence(mine, satisfaction=Front(aim="watch", margin=0.5)) is None
+
+    def test_more_objections_than_answers_so_far_are_all_of_them(self):
+        mine = Conduct(10, 0, 12, Moments(10, 200.0, 5000.0))
+        assert "10 of 10 answers" in (self.sentence(mine) or "")
+
+    def test_twice_the_tokens_end_it(self):
+        mine = Conduct(200, 4, 10, Moments(200, 8000.0, 340_000.0))
+        told = self.sentence(mine)
+        assert told is not None
+        assert "an answer takes 40.0 tokens, the champion's 20.0: more than 1.2 times" in told
+        assert self.sentence(mine, ratio=2.5) is None
 
 
 def test_a_shadow_that_has_enough_copies_for_its_next_look_waits_for_it(stage: Stage):

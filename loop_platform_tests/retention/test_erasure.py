@@ -13,6 +13,7 @@ from loop_platform.database import (
     cycle_corrections,
     decisions,
     judge_records,
+    objections,
     pair_verdicts,
     releases,
     review_feedback,
@@ -25,6 +26,7 @@ from loop_platform.identity import hour_of, new_id
 from loop_platform.judging import people
 from loop_platform.keys import create_key
 from loop_platform.lake import Lake
+from loop_platform.observer import conduct
 from loop_platform.retention.erasure import Erased, erase
 from loop_platform.retention.traces import Subject
 from loop_platform.settings import Settings
@@ -67,7 +69,7 @@ def released(connection: sa.Connection, name: str, **more: Any) -> None:
 
 
 def test_a_call_goes_with_its_shadow_its_feedback_and_its_journal_lines(
-    past: Past, eraser: Eraser
+    past: Past, eraser: Eraser, database: sa.Engine
 ) -> None:
     call, other = a_call("my secret", call_id=ago(2)), a_call(call_id=ago(2, 1))
     shadow = a_call("my secret", call_id=ago(2, 2), route="shadow", pair_id=call.call_id)
@@ -76,12 +78,16 @@ def test_a_call_goes_with_its_shadow_its_feedback_and_its_journal_lines(
     past.ship(shadow, said, also)
     past.ship(call)  # an exporter sent it again
     past.settle()
+    with database.begin() as connection:
+        conduct.take(connection, [said, also])
     assert past.bytes_with("my secret")
     erased = eraser(call_id=call.call_id)
     assert past.bytes_with("my secret") == []
     assert past.bytes_with(call.call_id) == []
     assert past.calls() == past.signals() == past.rebuilt() == {other.call_id}
     assert past.feedback() == {also.feedback_id}
+    with database.connect() as connection:
+        assert list(connection.scalars(sa.select(objections.c.call_id))) == [other.call_id]
     assert (erased.removed.calls, erased.removed.feedback, erased.removed.lines) == (2, 1, 4)
     assert eraser(call_id=call.call_id).anything is False
 

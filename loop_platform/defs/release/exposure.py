@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from loop_platform import manifest
 from loop_platform.identity import first_id
 from loop_platform.lake import Lake
+from loop_platform.records import BAD_RATING
 from loop_platform.release.trials import Trial
-
-_BAD_RATING = 2
 
 # A call that the caller hung up on says nothing about the model.
 _HUNG_UP = 499
@@ -86,7 +85,7 @@ def _calls(
 def _said(connection: sa.Connection, lake: Lake, since: str) -> pl.LazyFrame:
     """Of each call whether anyone objected, and whether its outcome was a success."""
     objection = (
-        (pl.col("rating") <= _BAD_RATING)
+        (pl.col("rating") <= BAD_RATING)
         | pl.col("correction").is_not_null()
         | pl.col("report").is_not_null()
         | ~pl.col("outcome")

@@ -6,13 +6,11 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from loop_platform.defs.telemetry.answer import read_answer
-from loop_platform.defs.telemetry.responses import messages_of_response, read_response
+from loop_platform.defs.telemetry.answered import RESPONSES, answer_of
+from loop_platform.defs.telemetry.responses import messages_of_response
 from loop_platform.identity import hour_of
 from loop_platform.records import Call, Contribution, Feedback
 from loop_platform.tables import CALLS, FEEDBACK
-
-RESPONSES = "/v1/responses"
 
 
 def call_rows(calls: Sequence[Call], segment_id: str) -> pl.DataFrame:
@@ -34,8 +32,7 @@ def feedback_rows(given: Sequence[Feedback | Contribution], segment_id: str) -> 
 
 
 def _call(call: Call) -> dict[str, Any]:
-    read = read_response if call.endpoint == RESPONSES else read_answer
-    answer = read(call.response)
+    answer = answer_of(call)
     request = bytes(call.request).decode()
     return _fields(call) | {
         "request": request,

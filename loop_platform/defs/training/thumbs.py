@@ -20,10 +20,10 @@ from loop_platform.defs.curation.shares import over_share
 from loop_platform.defs.training.replay import heldout, last_said
 from loop_platform.identity import hour_of
 from loop_platform.lake import Lake
+from loop_platform.records import BAD_RATING
 
 _GOOD = 4
-_BAD = 2
-"""Ratings of 1 to 5 from which on, and up to which, they say something."""
+"""Ratings of 1 to 5 from which on they praise; up to `BAD_RATING` they object."""
 _CORRECTED = ("accept", "correct")
 _REFUTED = ("reject", "malicious")
 
@@ -95,7 +95,7 @@ def _said(connection: sa.Connection, lake: Lake, tenants: set[str]) -> pl.DataFr
         .select("call_id", "contributor", "rating", "outcome", "correction", "report")
         .collect()
     )
-    blame = (pl.col("rating") <= _BAD) | ~pl.col("outcome") | pl.col("report").is_not_null()
+    blame = (pl.col("rating") <= BAD_RATING) | ~pl.col("outcome") | pl.col("report").is_not_null()
     praise = (pl.col("rating") >= _GOOD) | pl.col("outcome")
     by_call = feedback.group_by("call_id", maintain_order=True).agg(
         liked=praise.fill_null(value=False).any(),

@@ -12,11 +12,14 @@ _REFUSES = re.compile(
 _OPENING = 160
 
 
+def declines(answer: str) -> bool:
+    """Whether an answer opens so."""
+    opening = answer[:_OPENING].replace("’", "'")
+    return _REFUSES.search(opening) is not None
+
+
 def measure(call: ObservedCall) -> float | None:
-    if not call.answer:
-        return None
-    opening = call.answer[:_OPENING].replace("’", "'")
-    return float(_REFUSES.search(opening) is not None)
+    return float(declines(call.answer)) if call.answer else None
 
 
 def reason(value: float) -> str | None:
