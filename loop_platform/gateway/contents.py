@@ -47,8 +47,7 @@ class Contents:
     def read(cls, content: bytes) -> "Contents":
         """Of a segment whose writer is not here to ask."""
         contents = cls()
-        contents.add(content)
-        contents.lines += not content.endswith(b"\n")
+        contents.add(content, content.count(b"\n") + (not content.endswith(b"\n")))
         for line in io.BytesIO(content):
             with contextlib.suppress(ValueError):  # torn or corrupt: telemetry sets it aside
                 record = _line.decode(line)
@@ -58,10 +57,10 @@ class Contents:
                 contents._hours.add(milliseconds_of(identifier) // _HOUR_MS)
         return contents
 
-    def add(self, lines: bytes, identifier: str | None = None) -> None:
-        """Whole lines; `identifier` is the record's own, where its hour counts."""
+    def add(self, lines: bytes, number: int, identifier: str | None = None) -> None:
+        """So many whole lines; `identifier` is the record's own, where its hour counts."""
         self.bytes += len(lines)
-        self.lines += lines.count(b"\n")
+        self.lines += number
         self._hash.update(lines)
         if identifier is not None:
             self._hours.add(int(identifier[:8] + identifier[9:13], 16) // _HOUR_MS)

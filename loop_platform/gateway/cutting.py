@@ -27,18 +27,18 @@ _answer = msgspec.json.Decoder(_Answer)
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 
 
-def _object(inner: bytes = b"") -> bytes:
-    """A JSON object, as a pattern: texts, which may have braces in them, and `inner` ones."""
-    parts = _TEXT if not inner else _TEXT + b"|" + inner
-    return rb'\{[^{}"]*+(?:(?:' + parts + rb')[^{}"]*+)*+\}'
+def _after_brace(inner: bytes = b"") -> bytes:
+    """What follows a JSON object's first brace, as a pattern: texts, which may have braces in them,
+    objects that have `inner` after theirs, and the last brace."""
+    parts = _TEXT if not inner else _TEXT + rb"|\{" + inner
+    return rb'[^{}"]*+(?:(?:' + parts + rb')[^{}"]*+)*+\}'
 
 
-# As deep as log-probabilities go: the object, its tokens, and the other tokens of each.
-_LOGPROBS = re.compile(rb'("logprobs": ?)' + _object(_object(_object())))
-
-
-def _key_and_null(found: re.Match[bytes]) -> bytes:
-    return found[1] + _NULL
+# As deep as log-probabilities go: the object, its tokens, and the other tokens of each. The pattern
+# begins at the brace: one character is looked for faster than a key.
+_LOGPROBS = re.compile(
+    rb'\{(?:(?<="logprobs":\{)|(?<="logprobs": \{))' + _after_brace(_after_brace(_after_brace()))
+)
 
 
 def without_logprobs(answer: bytes) -> bytes | None:
@@ -65,6 +65,8 @@ def without_logprobs(answer: bytes) -> bytes | None:
 def events_without_logprobs(events: bytes) -> bytes | None:
     """Many events of a stream without them, in one go and undecoded; None where one has them in
     a shape that is not known here."""
-    cut = _LOGPROBS.sub(_key_and_null, events)
-    known = cut.count(b'"logprobs":null') + cut.count(b'"logprobs": null')
-    return cut if known == cut.count(_KEY) else None
+    cut, known = _LOGPROBS.subn(_NULL, events)
+    keys = cut.count(_KEY)
+    if known != keys:  # some were null before
+        known = cut.count(b'"logprobs":null') + cut.count(b'"logprobs": null')
+    return cut if known == keys else None

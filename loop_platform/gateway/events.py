@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 import msgspec
 
@@ -16,33 +17,40 @@ class EventSplitter:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed_but_for(self, data: bytes, marks: Iterable[bytes]) -> tuple[bytes, list[bytes]]:
-        """The events that `data` completes: together those before the first that has one of the
-        marks in it, and the others one by one."""
-        if b"\r" in data or b"\r" in self._rest:  # engines write events without
-            return b"", self.feed(data)
-        data = self._rest + data
-        end = data.rfind(b"\n\n") + 1
-        found = [place for mark in marks if (place := data.find(mark, 0, end)) >= 0]
-        middle = end + 1 if not found else data.rfind(b"\n\n", 0, min(found)) + 2
-        middle = middle if middle > 1 else 0
-        self._rest = data[middle:]
-        return data[:middle], self.feed(b"") if found else []
-
     def feed(self, data: bytes) -> list[bytes]:
         """The events that `data` completes."""
+        return each_of(self.together(data))
+
+    def together(self, data: bytes) -> bytes:
+        """The same, in one piece."""
         data = self._rest + data
-        events = []
-        start = 0
-        for end in _END.finditer(data):
-            events.append(data[start : end.end()])
-            start = end.end()
-        self._rest = data[start:]
-        return events
+        if b"\r" in data:  # engines write events without
+            end = max((end.end() for end in _END.finditer(data)), default=0)
+        else:
+            last = data.rfind(b"\n\n")
+            end = 0 if last < 0 else last + 2
+        self._rest = data[end:]
+        return data[:end]
 
     def rest(self) -> bytes:
         """What came after the last whole event."""
         return self._rest
+
+
+def each_of(events: bytes) -> list[bytes]:
+    """Whole events, one by one."""
+    ends = [0, *(end.end() for end in _END.finditer(events))]
+    return [events[start:end] for start, end in pairwise(ends)]
+
+
+def parted(events: bytes, marks: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """Whole events: those before the first that has one of the marks in it, and the others."""
+    found = [place for mark in marks if (place := events.find(mark)) >= 0]
+    if not found:
+        return events, b""
+    before = events.rfind(b"\n\n", 0, min(found))
+    middle = 0 if before < 0 else before + 2
+    return events[:middle], events[middle:]
 
 
 def payload(event: bytes) -> bytes:

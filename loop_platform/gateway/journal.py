@@ -150,7 +150,7 @@ class Journal:
             try:
                 if self._segment is None:
                     self._segment = self._begun()
-                self._segment.write(line, identifier)
+                self._segment.write(line, identifier=identifier)
             except OSError as error:
                 if self._segment is not None and self._segment.torn:
                     self._finish()
@@ -170,7 +170,7 @@ class Journal:
         """A new segment, with the streams that are under way."""
         segment = _new_segment(self.folder)
         try:
-            segment.write(b"".join(self._streams.values()))
+            segment.write(b"".join(self._streams.values()), len(self._streams))
         except OSError:
             segment.discard()
             raise

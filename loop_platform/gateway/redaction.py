@@ -37,12 +37,10 @@ class Redaction:
         return msgspec.json.encode(fields | {"choices": choices})
 
     def events(self, events: bytes) -> bytes | None:
-        """Events of a stream that have no token counts, as the caller gets them; None where each
-        has to be looked at by itself."""
+        """Events of a stream without the log-probabilities, and still with the token counts; None
+        where each has to be looked at by itself."""
         if not self.logprobs or b'"logprobs"' not in events:
             return events
-        if events.find(b"\n\n") == len(events) - 2:
-            return self.event(events)
         return events_without_logprobs(events)
 
     def event(self, event: bytes) -> bytes:

@@ -36,8 +36,9 @@ class Segment:
         """Bytes of whole lines."""
         return self.contents.bytes
 
-    def write(self, lines: bytes, identifier: str | None = None) -> None:
-        """Appends whole lines, or nothing; `identifier` is the record's whose hour counts."""
+    def write(self, lines: bytes, number: int = 1, identifier: str | None = None) -> None:
+        """Appends so many whole lines, or nothing; `identifier` is that of the record whose
+        hour counts."""
         written = 0
         try:
             while written < len(lines):
@@ -47,7 +48,7 @@ class Segment:
             os.ftruncate(self._file, self.size)
             self.torn = False
             raise
-        self.contents.add(lines, identifier)
+        self.contents.add(lines, number, identifier)
 
     def sync(self) -> None:
         """Forces what was written to the disk, so that it outlives a power cut."""

@@ -1,6 +1,14 @@
 """An answer that comes as a stream of events: what of it the caller gets, and how it ended."""
 
-from loop_platform.gateway.events import DONE, EventSplitter, failed, payload, usage_of
+from loop_platform.gateway.events import (
+    DONE,
+    EventSplitter,
+    each_of,
+    failed,
+    parted,
+    payload,
+    usage_of,
+)
 from loop_platform.gateway.exchange import Exchange, Outcome
 from loop_platform.gateway.redaction import Redaction
 
@@ -22,15 +30,17 @@ class StreamedAnswer:
     def feed(self, data: bytes) -> bytes:
         """Takes what the engine sent and returns what of it goes to the caller now."""
         self._exchange.receive(data)
-        ordinary, events = self._splitter.feed_but_for(data, _SPECIAL)
+        events = self._splitter.together(data)
+        passed = self._hidden.events(events)
+        if passed is None:
+            ordinary, special = b"", events
+        else:
+            ordinary, special = parted(passed, _SPECIAL)
+        return ordinary + self._one_by_one(special) if special else ordinary
+
+    def _one_by_one(self, events: bytes) -> bytes:
         onward = []
-        if ordinary:
-            passed = self._hidden.events(ordinary)
-            if passed is None:
-                events = [*EventSplitter().feed(ordinary), *events]
-            else:
-                onward.append(passed)
-        for event in events:
+        for event in each_of(events):
             if any(mark in event for mark in _SPECIAL):
                 self._look(event)
                 if self.last is not None:

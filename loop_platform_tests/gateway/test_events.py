@@ -2,7 +2,7 @@
 
 import pytest
 
-from loop_platform.gateway.events import EventSplitter, Usage, failed, payload, usage_of
+from loop_platform.gateway.events import EventSplitter, Usage, failed, parted, payload, usage_of
 
 STREAM = b'data: {"a": "\xc3\xa9"}\n\ndata: {"b": 1}\r\n\r\n: a comment\n\ndata: [DONE]\n\n'
 
@@ -28,6 +28,13 @@ def test_what_is_no_whole_event_yet_waits():
     assert splitter.feed(b"data: 1\n\ndata: 2\n") == [b"data: 1\n\n"]
     assert splitter.rest() == b"data: 2\n"
     assert splitter.feed(b"\n") == [b"data: 2\n\n"]
+
+
+def test_events_are_parted_before_the_first_with_a_mark():
+    ordinary, special = b"data: 1\n\ndata: 2\n\n", b"data: y x\n\ndata: 3\n\n"
+    assert parted(ordinary + special, (b"x", b"y")) == (ordinary, special)
+    assert parted(special, (b"x",)) == (b"", special)
+    assert parted(ordinary, (b"x",)) == (ordinary, b"")
 
 
 def test_an_engine_that_fails_says_so_in_an_event():

@@ -97,6 +97,24 @@ def test_a_request_in_small_pieces_is_as_good_as_any(bounded: Bounded, peer: Scr
             assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+def test_head_and_body_leave_together(bounded: Bounded, peer: ScriptedPeer):
+    with bounded() as loop, connected(loop) as caller:
+        caller.sendall(request(loop))
+        assert caller.recv(2**16).endswith(chat_answer())
+
+
+def test_the_head_of_a_stream_does_not_wait_for_its_first_event(
+    bounded: Bounded, peer: ScriptedPeer
+):
+    go = threading.Event()
+    peer.answer = lambda asked: Scripted(events(), kind=EVENTS, go=go, first=len("data: "))
+    with bounded() as loop, connected(loop) as caller:
+        caller.sendall(request(loop, stream=True))
+        assert caller.recv(2**16).endswith(b"\r\n\r\n")
+        go.set()
+        assert b"[DONE]" in caller.recv(2**16)
+
+
 def test_a_head_that_is_too_large_is_refused(bounded: Bounded, peer: ScriptedPeer):
     with bounded(max_header_bytes=4096) as loop:
         with connected(loop) as caller:
