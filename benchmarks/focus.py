@@ -25,10 +25,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from focused import scoring
 from focused.shelf import ROOT, TOLD, Shelf, contents, say
 
-from loop_platform.defs.training import apart
+from loop_platform.defs.training import apart, rehearsal
 from loop_platform.statistics import paired
 from loop_platform.statistics.proportions import Rate
 
@@ -109,9 +110,13 @@ class Bench:
         """The folder of a training by the program that the loop runs.
 
         Args:
-            more: `parent`, the step of the champion's training, `recipe`, and `about`.
+            more: `parent`, the step of the champion's training, `recipe`, `about`, and `rehearsal`,
+                corrections of earlier cycles.
         """
         parent: Path | None = more["parent"]
+        files = {"corrections": corrections, "replay": replay}
+        if more.get("rehearsal"):
+            files["rehearsal"] = more["rehearsal"]
         job = {
             "base": str(self.base()),
             "base_name": self.base().name,
@@ -121,7 +126,6 @@ class Bench:
         }
 
         def make(out: Path) -> None:
-            files = {"corrections": corrections, "replay": replay}
             for name, rows in files.items():
                 write(out / f"{name}.jsonl", rows)
             places = {name: str(out / f"{name}.jsonl") for name in files}
@@ -132,8 +136,7 @@ class Bench:
         inputs = {
             "base": self.base(),
             "parent": parent,
-            "corrections": corrections,
-            "replay": replay,
+            **files,
             "recipe": more["recipe"],
             "code": contents(sorted(ENGINE.glob("*.py"))),
         }
@@ -149,6 +152,7 @@ class Bench:
             "max_steps": given.max_steps,
             "tokens_per_step": 384,
             "replay_rows": given.replay,
+            "rehearsal_rows": given.rehearsal,
             "divergence_weight": 3.0,
             "seed": given.seed,
             **more,
@@ -164,11 +168,10 @@ class Bench:
         about = "12 minutes"
         return self.trained("champion", taught, replay, parent=None, recipe=recipe, about=about)
 
-    def replay(self, who: str, champion: Path, cycle: int) -> list[Row]:
-        """The champion's own answers: as many of each other task, and of earlier commands."""
+    def replay(self, who: str, champion: Path) -> list[Row]:
+        """The champion's own answers: as many of each other task."""
         tasks = self.tasks()
-        earlier = [f"commands-{number}" for number in range(1, cycle)]
-        names = [*OTHERS, "chat", *earlier]
+        names = [*OTHERS, "chat"]
         share = -(-self.given.replay // len(names))
         found = []
         for name in names:
@@ -192,11 +195,38 @@ class Bench:
     def ours(self, champion: Path, cycle: int = 1) -> Path:
         rows = held_apart(lines(self.tasks() / f"commands-{cycle}.train.jsonl"))
         before = "champion" if cycle == 1 else f"ours-{cycle - 1}"
-        replay = self.replay(before, champion, cycle)
+        replay = self.replay(before, champion)
         replay = apart.marked(replay, apart.replay_rows(len(replay)))
         return self.trained(
-            f"ours-{cycle}", rows, replay, parent=champion, recipe=self.recipe(), about="6 minutes"
+            f"ours-{cycle}",
+            rows,
+            replay,
+            parent=champion,
+            recipe=self.recipe(),
+            about="6 minutes",
+            rehearsal=self.rehearsal(cycle),
         )
+
+    def rehearsal(self, cycle: int) -> list[Row]:
+        """Corrections of earlier cycles, drawn as the loop draws them: a mode is an intent."""
+        earlier = [
+            row | {"cycle": number}
+            for number in range(1, cycle)
+            for row in lines(self.tasks() / f"commands-{number}.train.jsonl")
+        ]
+        if not earlier:
+            return []
+        new = asked(lines(self.tasks() / f"commands-{cycle}.train.jsonl"))
+        pool = asked(earlier).with_columns(
+            decision_id=pl.col("messages"),
+            cycle=pl.Series([row["cycle"] for row in earlier]),
+            cluster=pl.Series([json.loads(row["answer"])["intent"] for row in earlier]),
+            chosen=pl.Series([row["answer"] for row in earlier]),
+        )
+        recipe = self.recipe()
+        count = rehearsal.drawn(recipe["rehearsal_rows"], recipe["epochs"])
+        drawn = rehearsal.sample(pool, new, count, lot=str(cycle))
+        return apart.marked(rehearsal.lines(drawn), apart.rehearsed_rows(drawn.height))
 
     def plain(self, champion: Path) -> Path:
         rows = self.tasks() / "commands-1.train.jsonl"
@@ -329,6 +359,12 @@ def more_cycles(bench: Bench, first: Path) -> Figures:
     }
 
 
+def asked(rows: Sequence[Row]) -> pl.DataFrame:
+    """What the loop calls a correction by."""
+    messages = [json.dumps(row["messages"]) for row in rows]
+    return pl.DataFrame({"task": [row["task"] for row in rows], "messages": messages})
+
+
 def held_apart(rows: Sequence[Row]) -> list[Row]:
     """The corrections, a twentieth of them marked for the trainer to choose the best state by:
     whole templates, as the loop keeps near-duplicates together."""
@@ -456,6 +492,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--taught", type=int, default=350, help="rows a task for the champion")
     parser.add_argument("--chats", type=int, default=120, help="general prompts to replay")
     parser.add_argument("--replay", type=int, default=252, help="the champion's answers a cycle")
+    parser.add_argument("--rehearsal", type=int, default=400, help="earlier corrections an epoch")
     parser.add_argument("--cycles", type=int, default=1, help="dated releases in a row, up to 5")
     parser.add_argument("--until", choices=("tasks", "champion", "plain", "ours"))
     parser.add_argument("--rank", type=int, default=64)
@@ -467,7 +504,7 @@ def options() -> argparse.Namespace:
     given = parser.parse_args()
     given.max_steps, given.max_tokens = None, 10**6
     if given.quick:
-        sizes = {"rows": 12, "test": 4, "taught": 8, "chats": 4, "replay": 6}
+        sizes = {"rows": 12, "test": 4, "taught": 8, "chats": 4, "replay": 6, "rehearsal": 4}
         vars(given).update(sizes, rank=4, max_steps=2, max_tokens=8)
     return given
 

@@ -18,11 +18,18 @@ from loop_platform.engine.rows import content_hash
 from loop_platform.release import registry
 from loop_platform.release.registry import Release
 
-Kind = Literal["corrections", "replay", "thumbs"]
+Kind = Literal["corrections", "replay", "thumbs", "rehearsal"]
 _ALWAYS: tuple[Kind, ...] = ("corrections", "replay")
-_FILES = ("corrections.jsonl", "replay.jsonl", "preferences.jsonl", "thumbs.jsonl")
-"""What a trainer reads, in its order; the last two where there is any. Preferences are corrections
-again, with the answers that they stand against."""
+_SOMETIMES: tuple[Kind, ...] = ("thumbs", "rehearsal")
+_FILES = (
+    "corrections.jsonl",
+    "replay.jsonl",
+    "preferences.jsonl",
+    "thumbs.jsonl",
+    "rehearsal.jsonl",
+)
+"""What a trainer reads, in its order; the last three where there is any. Preferences are
+corrections again, with the answers that they stand against."""
 
 
 class LessonsLostError(RuntimeError):
@@ -84,8 +91,7 @@ def read(data_dir: Path, cycle: str) -> Lessons:
     for file in files.values():
         if not file.is_file():
             raise LessonsLostError(file)
-    if (thumbs := folder / "thumbs.jsonl").is_file():
-        files["thumbs"] = thumbs
+    files |= {kind: file for kind in _SOMETIMES if (file := folder / f"{kind}.jsonl").is_file()}
     lines = (line for kind, file in files.items() for line in _lines(file, cycle, kind))
     read = [folder / name for name in _FILES if (folder / name).is_file()]
     return Lessons(cycle, tuple(lines), content_hash(*read))

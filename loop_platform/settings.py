@@ -236,6 +236,10 @@ class Recipe(_Group):
     divergence_weight: float = pydantic.Field(8.0, ge=0)
     """Weight of the KL term to the champion on the replay rows. With 0 they are learnt like
     corrections, and the adapter starts anywhere instead of where the champion has least to say."""
+    rehearsal_rows: int = pydantic.Field(400, ge=0)
+    """Corrections of earlier cycles that are learnt again in an epoch, evenly over those cycles,
+    and never more than there are new ones; 0 leaves them to be forgotten. They come on top of
+    `tokens_per_step`."""
     preference_weight: float = pydantic.Field(0.0, ge=0)
     """Weight of the preference for the chosen over the rejected answer (DPO) beside the supervised
     loss, on corrections that have both; 0 leaves it out. It takes up to three times as long."""

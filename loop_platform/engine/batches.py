@@ -1,12 +1,14 @@
 """Rows in batches of about equal cost: like lengths together, and a token budget a batch.
 
 Corrections and replay never share a batch, so that what a task's rows all begin with is computed
-once a batch; an optimiser step takes batches of both, in the proportion of their tokens.
+once a batch; an optimiser step takes batches of both, in the proportion of their tokens. Rehearsed
+corrections go into the new ones' batches.
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from loop_platform.engine.layout import Layout
@@ -72,11 +74,17 @@ def plan(
     return batches
 
 
-def steps(rows: Sequence[Row], budget: int, seed: int) -> Iterator[list[list[int]]]:
-    """Without end: the batches of each optimiser step, one of each kind of row that there is."""
+def steps(
+    rows: Sequence[Row], budget: int, seed: int, rehearsed: int = 0
+) -> Iterator[list[list[int]]]:
+    """Without end: the batches of each optimiser step, one of each kind of row that there is.
+
+    `rehearsed` of the corrections of earlier cycles, and never more than there are new ones, come
+    in an epoch of the others, on top of the budget: they make the steps larger and not more.
+    """
     chance = random.Random(seed)
     kinds = [
-        [index for index, row in enumerate(rows) if row.replay == replay]
+        [index for index, row in enumerate(rows) if row.replay == replay and not row.earlier]
         for replay in (False, True)
     ]
     tokens = [sum(len(rows[index].ids) for index in kind) for kind in kinds]
@@ -85,8 +93,14 @@ def steps(rows: Sequence[Row], budget: int, seed: int) -> Iterator[list[list[int
         for kind, share in zip(kinds, tokens, strict=True)
         if kind
     ]
+    again: Iterator[list[int]] = repeat([])
+    if earlier := [index for index, row in enumerate(rows) if row.earlier]:
+        count = min(rehearsed, len(earlier), len(kinds[False]))
+        share = count * sum(len(rows[index].ids) for index in earlier) // len(earlier)
+        again = _endless(rows, earlier, max(1, budget * share // sum(tokens)), chance)
     while True:
-        yield [next(stream) for stream in streams]
+        new, *others = [next(stream) for stream in streams]
+        yield [[*new, *next(again)], *others]
 
 
 def parts(rows: Sequence[Row], chosen: Sequence[int], at_once: int) -> list[list[int]]:

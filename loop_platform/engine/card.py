@@ -114,31 +114,47 @@ def _data(record: Fields) -> str:
     return (
         f"{record['corrections']} corrections that reviewers accepted, and {record['replay']}"
         " answers of the model before, of other tasks, to be kept."
+        + _rehearsed(record)
         + _apart(record.get("held_apart") or {})
         + (f" {refused} rows could not be trained on and were left out." if refused else "")
         + f"\n\nSHA-256 of the data: `{record['data_sha256']}`. Seed: {record['seed']}."
     )
 
 
+def _rehearsed(record: Fields) -> str:
+    if not record.get("rehearsal"):
+        return ""
+    return f" {record['rehearsal']} corrections of earlier cycles were there to be learnt again."
+
+
 def _apart(rows: Fields) -> str:
     if not rows.get("corrections"):
         return ""
+    earlier = rows.get("rehearsal")
+    before = f", {earlier} corrections of earlier cycles" if earlier else ""
     return (
-        f" Besides, {rows['corrections']} corrections and {rows['replay']} such answers that it did"
-        " not learn from: the state of the run that is kept was chosen by them, and nothing was"
-        " tested on them."
+        f" Besides, {rows['corrections']} corrections{before} and {rows['replay']} such answers"
+        " that it did not learn from: the state of the run that is kept was chosen by them, and"
+        " nothing was tested on them."
     )
 
 
 def _probes(record: Fields) -> str:
     """The states of the run that were measured on rows held apart."""
-    heads = ("after steps", "word by word", "loss (nats a token)", "divergence (nats a token)")
+    heads = (
+        "after steps",
+        "word by word",
+        "loss (nats a token)",
+        "divergence (nats a token)",
+        "earlier ones word by word",
+    )
     rows = [
         (
             found["step"],
             f"{found['exact']:.0%}",
             f"{found['surprise']:.4f}",
             _number(found["divergence"], ".4f"),
+            _number(found.get("earlier"), ".0%"),
         )
         for found in record.get("probes") or []
     ]
@@ -149,6 +165,11 @@ def _method(record: Fields) -> Iterator[str]:
     recipe = record["recipe"]
     yield "LoRA: Hu et al. 2021, arXiv:2106.09685; peft."
     yield "On the corrections: cross-entropy at the tokens of the answer alone."
+    if record.get("rehearsal"):
+        yield (
+            f"{recipe['rehearsal_rows']} corrections of earlier cycles an epoch, at most, learnt"
+            " again beside them: experience replay, Rolnick et al. 2019, arXiv:1811.11682."
+        )
     if record.get("preferences"):
         yield (
             f"On {record['preferences']} pairs of a chosen and a rejected answer: direct preference"

@@ -24,6 +24,7 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     thumbs_weight: float = 0.0
     thumbs_beta: float = 0.1
     retention_limit: float = 0.1
+    rehearsal_rows: int = 0
 
 
 class Mode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +54,9 @@ class Job(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """Chosen and rejected answers; None where the recipe gives them no weight."""
     thumbs: str | None = None
     """Liked and disliked answers; None where there are none, or the recipe gives them no weight."""
+    rehearsal: str | None = None
+    """Corrections that earlier cycles trained on; None where there are none, or the recipe asks for
+    none."""
     adapters: str
     """The folder that the adapter's folder, named by its hash, is put in."""
     weights: str

@@ -101,11 +101,15 @@ class Lessons:
 
     @property
     def steps(self) -> int:
-        tokens = sum(len(row.ids) for row in self._rows)
         recipe = self._recipe
         return recipe.max_steps or max(
-            1, math.ceil(recipe.epochs * tokens / recipe.tokens_per_step)
+            1, math.ceil(recipe.epochs * self._an_epoch / recipe.tokens_per_step)
         )
+
+    @property
+    def _an_epoch(self) -> int:
+        """Tokens, without those that are rehearsed beside them."""
+        return sum(len(row.ids) for row in self._rows if not row.earlier)
 
     def run(self, say: Say) -> Progress:
         """Look at the champion, then make the steps.
@@ -159,8 +163,7 @@ class Lessons:
         return progress
 
     def _selection(self, steps: int) -> Selection:
-        an_epoch = sum(len(row.ids) for row in self._rows)
-        tokens = steps * min(self._recipe.tokens_per_step, an_epoch)
+        tokens = steps * min(self._recipe.tokens_per_step, self._an_epoch)
         return Selection(
             self._probe,
             self._recipe.retention_limit,
@@ -219,13 +222,15 @@ class Lessons:
             others.append(map(partial(self._on_pairs, pairs), self._beside(pairs)))
         if (thumbs := self._thumbs) is not None:
             others.append(map(partial(self._on_thumbs, thumbs), self._beside(thumbs)))
-        for chosen in batches.steps(self._rows, self._recipe.tokens_per_step, self._recipe.seed):
+        recipe = self._recipe
+        for chosen in batches.steps(
+            self._rows, recipe.tokens_per_step, recipe.seed, recipe.rehearsal_rows
+        ):
             yield [*map(self._on_rows, chosen), *map(next, others)]
 
     def _beside(self, answers: Pairs | Thumbs) -> Iterator[list[int]]:
         """Those of each step: through all of them as often as through the rows."""
-        an_epoch = sum(len(row.ids) for row in self._rows)
-        share = self._recipe.tokens_per_step * answers.tokens // an_epoch
+        share = self._recipe.tokens_per_step * answers.tokens // self._an_epoch
         return answers.steps(share, self._recipe.seed)
 
     def _on_rows(self, batch: list[int]) -> _Task:

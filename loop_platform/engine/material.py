@@ -5,11 +5,12 @@
 | a correction | its answer is learnt |
 | a correction and the answer that it replaces | that, and DPO where the recipe gives it a weight |
 | a rating without a correction, enough of both kinds | KTO |
+| a correction that an earlier cycle learnt | its answer is learnt again, now and then (rehearsal) |
 | an answer of the champion on another task | held where it is |
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Material:
     """Rows of a run."""
 
     rows: Sequence[Row]
-    """Corrections and replay that are learnt from."""
+    """Corrections, replay and rehearsal that are learnt from."""
     probe: Probe
     pairs: Pairs | None
     thumbs: Thumbs | None
@@ -39,21 +40,25 @@ class Material:
 
     @property
     def corrections(self) -> int:
-        return sum(not row.replay for row in self.rows)
+        return len(self.rows) - self.replayed - self.rehearsed
 
     @property
     def replayed(self) -> int:
-        return len(self.rows) - self.corrections
+        return sum(row.replay for row in self.rows)
+
+    @property
+    def rehearsed(self) -> int:
+        return sum(row.earlier for row in self.rows)
 
     @property
     def tokens(self) -> int:
-        """Of an epoch, without preferences."""
-        return sum(len(row.ids) for row in self.rows)
+        """Of an epoch, without preferences and rehearsal."""
+        return sum(len(row.ids) for row in self.rows if not row.earlier)
 
 
 def files(job: Job) -> list[Path]:
     """What a run reads, in the order in which they are hashed."""
-    given = (job.corrections, job.replay, job.preferences, job.thumbs)
+    given = (job.corrections, job.replay, job.preferences, job.thumbs, job.rehearsal)
     return [Path(file) for file in given if file is not None]
 
 
@@ -71,6 +76,11 @@ def material(job: Job, tokenizer: Any) -> Material:  # noqa: ANN401
         raise NothingToLearnError(f"{job.corrections} has no row to learn{why}")
     replayed, others = sift(Path(job.replay), tokenizer, replay=True, max_tokens=limit)
     refused += others
+    earlier: list[Row] = []
+    if job.rehearsal is not None and job.recipe.rehearsal_rows > 0:
+        learnt, others = sift(Path(job.rehearsal), tokenizer, replay=False, max_tokens=limit)
+        earlier = [replace(row, earlier=True) for row in learnt]
+        refused += others
     chosen: list[Row] = []
     rejected: list[Row] = []
     if job.preferences is not None and job.recipe.preference_weight > 0:
@@ -82,7 +92,7 @@ def material(job: Job, tokenizer: Any) -> Material:  # noqa: ANN401
         liked, disliked, others = sift_thumbs(Path(job.thumbs), tokenizer, max_tokens=limit)
         refused += others
     enough = min(len(liked), len(disliked)) >= FEWEST
-    every = corrected + replayed
+    every = corrected + replayed + earlier
     return Material(
         rows=[row for row in every if not row.apart],
         probe=Probe([row for row in every if row.apart]),

@@ -1,7 +1,7 @@
 """How a state of a run does on rows that it never learns from: some corrections for the focus, some
-of the champion's own answers for retention.
+of the champion's own answers and of earlier cycles' corrections for retention.
 
-Both are looked at word by word, given the words before: one pass over each row, nothing is
+All are looked at word by word, given the words before: one pass over each row, nothing is
 generated. A row of the test set is never among them: they come out of what would be trained on.
 """
 
@@ -27,6 +27,9 @@ class Probed:
     """At the corrections' answers, nats a token."""
     divergence: float | None
     """From the champion on its own answers, nats a token; None where none are held apart."""
+    earlier: float | None = None
+    """The same share of corrections that earlier cycles trained on; None where none are held
+    apart."""
 
 
 class Probe:
@@ -38,11 +41,15 @@ class Probe:
 
     def __len__(self) -> int:
         """How many corrections: without any, nothing is measured."""
-        return sum(not row.replay for row in self.rows)
+        return len(self.rows) - self.replayed - self.rehearsed
 
     @property
     def replayed(self) -> int:
-        return len(self.rows) - len(self)
+        return sum(row.replay for row in self.rows)
+
+    @property
+    def rehearsed(self) -> int:
+        return sum(row.earlier for row in self.rows)
 
     @property
     def tokens(self) -> int:
@@ -63,18 +70,20 @@ class Probe:
         found = side_by_side.run(lambda part: self._look(network, part), parts)
         corrected = [each for each in found if isinstance(each, _Corrected)]
         replayed = [each for each in found if isinstance(each, _Replayed)]
+        new = [each for each in corrected if not each.earlier]
+        earlier = sum(each.exact for each in corrected if each.earlier)
         tokens = sum(each.tokens for each in replayed)
         return Probed(
             step=step,
-            exact=sum(each.exact for each in corrected) / len(self),
-            surprise=sum(each.surprise for each in corrected)
-            / sum(each.tokens for each in corrected),
+            exact=sum(each.exact for each in new) / len(self),
+            surprise=sum(each.surprise for each in new) / sum(each.tokens for each in new),
             divergence=sum(each.divergence for each in replayed) / tokens if tokens else None,
+            earlier=earlier / self.rehearsed if self.rehearsed else None,
         )
 
     def _parts(self, at_once: int) -> Iterator[list[int]]:
-        for replay in (False, True):
-            kind = [at for at, row in enumerate(self.rows) if row.replay == replay]
+        for kind_of in ((False, False), (False, True), (True, False)):
+            kind = [at for at, row in enumerate(self.rows) if (row.replay, row.earlier) == kind_of]
             yield from batches.parts(self.rows, kind, at_once)
 
     def _look(self, network: Network, part: Sequence[int]) -> "_Corrected | _Replayed":
@@ -90,7 +99,8 @@ class Probe:
             surprise, likeliest = judged(states, network.vocabulary, batch.targets)
             by_row = likeliest.split([self.rows[at].answer_tokens for at in part])
             exact = sum(bool(row.all()) for row in by_row)
-            return _Corrected(exact, float(surprise.sum()), len(batch.targets))
+            earlier = self.rows[part[0]].earlier
+            return _Corrected(exact, float(surprise.sum()), len(batch.targets), earlier)
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class _Corrected:
     exact: int
     surprise: float
     tokens: int
+    earlier: bool
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Row:
     """The champion's own answer: a divergence from the champion counts on it."""
     apart: bool = False
     """Never learnt from: shows how a state of the run does (loop_platform/engine/probe.py)."""
+    earlier: bool = False
+    """A correction that an earlier cycle trained on, rehearsed beside the new ones."""
 
     @property
     def answer_tokens(self) -> int:

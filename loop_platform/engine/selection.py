@@ -2,8 +2,9 @@
 
 A few states on the way, and always the last, are measured on rows held apart
 (loop_platform/engine/probe.py). Retention is held where a state is at most the recipe's limit from
-the champion. Of those that hold it, more corrections word by word are better, then less surprise;
-where none does, the nearest to the limit is kept.
+the champion, and gives of earlier cycles' corrections hardly fewer word by word than the champion
+did. Of those that hold it, more corrections word by word are better, then less surprise; where none
+does, the one that forgot least is kept, then the nearest to the limit.
 """
 
 import math
@@ -23,6 +24,11 @@ _LEAST = 2
 _TOKENS = 0.13
 """Share of a run's tokens that may be looked at in all. On a CPU one takes 0.36 of the time of one
 that is learnt from, so that this costs less than a twentieth of the run."""
+
+
+_FORGOTTEN = 0.05
+"""Share of the earlier corrections, of those that the champion gave word by word, that a state may
+lose: one of the two dozen that are held apart."""
 
 
 class Selection:
@@ -100,6 +106,12 @@ class Selection:
         holding = sum(self._holds(found) for found in seen)
         state = f"the state after {self.kept.step} steps"
         limit = f"{self._limit:g} nats a token"
+        if not holding and self._forgotten(self.kept) > _FORGOTTEN:
+            return (
+                f"{state}: each of the {len(seen)} that were measured forgot too many earlier"
+                f" corrections, and it the fewest, {self._forgotten(self.kept):.0%};"
+                f" {self.kept.divergence or 0.0:.4f} nats a token from the champion"
+            )
         if not holding:
             return (
                 f"{state}: none of the {len(seen)} that were measured is within {limit} of the"
@@ -133,13 +145,22 @@ class Selection:
         return found
 
     def _holds(self, found: Probed) -> bool:
-        return found.divergence is None or found.divergence <= self._limit
+        near = found.divergence is None or found.divergence <= self._limit
+        return near and self._forgotten(found) <= _FORGOTTEN
+
+    def _forgotten(self, found: Probed) -> float:
+        """Share of earlier cycles' corrections that the champion gave and this state does not."""
+        start = next((probed for probed in self.probed if not probed.step), None)
+        if start is None or start.earlier is None or found.earlier is None:
+            return 0.0
+        return start.earlier - found.earlier
 
     def _rank(self, found: Probed) -> tuple[bool, float, float]:
         """The higher, the better."""
         if self._holds(found):
             return True, found.exact, -found.surprise
-        return False, -(found.divergence or 0.0), 0.0
+        forgot = max(0.0, self._forgotten(found) - _FORGOTTEN)
+        return False, -forgot, -(found.divergence or 0.0)
 
 
 def _times(probe: Probe, tokens: int) -> int:

@@ -68,7 +68,8 @@ def train(job: Job, say: Say, team: Team | None = None) -> Trained | None:
         say(f"refused: {error}")
     say(
         f"{given.corrections} corrections and {given.replayed} replayed answers, {given.tokens}"
-        f" tokens an epoch; {len(given.probe)} and {given.probe.replayed} held apart"
+        f" tokens an epoch, and {given.rehearsed} earlier corrections to rehearse;"
+        f" {len(given.probe)}, {given.probe.replayed} and {given.probe.rehearsed} held apart"
     )
     for method in given.methods:
         say(method)

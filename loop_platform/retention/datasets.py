@@ -25,6 +25,15 @@ ASSETS = (
 )
 """The frames with a row a call, a correction or a prompt."""
 
+_LINES = (
+    "corrections.jsonl",
+    "preferences.jsonl",
+    "replay.jsonl",
+    "thumbs.jsonl",
+    "rehearsal.jsonl",
+)
+"""The files that a training reads."""
+
 _IDS = ("call_id", "item_id", "pair_id", "feedback_id", "decision_id")
 
 
@@ -46,7 +55,7 @@ def erase_rows(lake: Lake, traces: Traces, decisions: set[str]) -> dict[str, int
 def erase_lines(cycles: Path, traces: Traces) -> dict[str, dict[str, int]]:
     """Takes conversations out of every cycle's training files; by file and cycle, how many went."""
     gone: dict[str, dict[str, int]] = {}
-    for name in ("corrections.jsonl", "preferences.jsonl", "replay.jsonl", "thumbs.jsonl"):
+    for name in _LINES:
         for file in sorted(cycles.glob(f"*/{name}")):
             lines = file.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if _conversation_of(line) not in traces.conversations]

@@ -70,7 +70,9 @@ def erase(database: sa.Engine, lake: Lake, data_dir: Path, subject: Subject) -> 
         erased.dataset_rows |= {name: sum(cycles.values()) for name, cycles in lines.items()}
         erased.learners = learners(
             connection,
-            trained | lines.get("corrections.jsonl", {}).keys(),
+            trained
+            | lines.get("corrections.jsonl", {}).keys()
+            | lines.get("rehearsal.jsonl", {}).keys(),
             lines.get("thumbs.jsonl", {}).keys(),
             lines.get("replay.jsonl", {}).keys(),
         )

@@ -53,6 +53,31 @@ def test_the_best_on_focus_of_those_that_hold_retention_is_kept(
     assert selection.kept.step == 10 * place
 
 
+@pytest.mark.parametrize(
+    ("found", "place", "said"),
+    [
+        ([(0.5, 0.9), (0.8, 0.86), (0.9, 0.84)], 2, "the best on focus"),
+        ([(0.9, 0.2), (0.5, 0.7), (0.8, 0.7)], 2, "forgot too many earlier corrections, and it"),
+    ],
+)
+def test_a_state_that_forgets_what_earlier_cycles_taught_is_kept_where_all_do_and_it_least(
+    found: list[tuple[float, float]], place: int, said: str
+):
+    """`found`: exact, and the share of the earlier corrections; of these the champion gives 90 %.
+    At equal shares the nearer to the champion is kept."""
+    import torch
+
+    selection = Selection(Probe(_APART), 0.1, steps=60, tokens=10**6)
+    selection.probed.append(Probed(0, 0.0, 2.0, 0.0, 0.9))
+    for at, (exact, earlier) in enumerate(found, 1):
+        probed = Probed(10 * at, exact, 1.0, 0.01 * at, earlier)
+        selection.consider(probed, [torch.zeros(1)])
+
+    assert selection.kept is not None
+    assert selection.kept.step == 10 * place
+    assert said in selection.reason
+
+
 def test_the_reason_is_said_in_words():
     holds, _ = chosen((0.5, 0.9, 0.01), (0.8, 0.4, 0.02), (0.9, 0.1, 0.2))
     assert holds.reason == (

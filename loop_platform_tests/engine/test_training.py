@@ -87,7 +87,7 @@ def test_rows_held_apart_choose_the_state_and_teach_nothing(
 
     record = json.loads((adapter / "training.json").read_text())
     assert (record["corrections"], record["replay"]) == (4, 4)
-    assert record["held_apart"] == {"corrections": 1, "replay": 1}
+    assert record["held_apart"] == {"corrections": 1, "replay": 1, "rehearsal": 0}
     start, *states = record["probes"]
     assert (start["step"], start["divergence"]) == (0, 0.0)
     best = min(states, key=lambda state: (-state["exact"], state["surprise"]))
@@ -99,6 +99,29 @@ def test_rows_held_apart_choose_the_state_and_teach_nothing(
     assert [point["surprise"] for point in record["curve"]] == [
         point["surprise"] for point in alone["curve"]
     ]
+
+
+def test_earlier_corrections_make_steps_larger_and_not_more(tiny: Path, tmp_path: Path):
+    given = job(tmp_path, tiny, rehearsal_rows=2, max_steps=None, epochs=8.0)
+    rooms = ("cellar", "loft", "porch")
+    rows = [
+        {"messages": [{"role": "user", "content": f"light in the {room}"}], "answer": room}
+        for room in rooms
+    ]
+    rows[0]["apart"] = True
+    file = tmp_path / "rehearsal.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    alone, _ = outcome(train(given, tmp_path))
+    given["rehearsal"] = str(file)
+
+    adapter, _ = outcome(train(given, tmp_path))
+
+    record = json.loads((adapter / "training.json").read_text())
+    before = json.loads((alone / "training.json").read_text())
+    assert (record["rehearsal"], record["held_apart"]["rehearsal"]) == (2, 1)
+    assert record["steps"] == before["steps"]
+    assert record["tokens"] > before["tokens"]
+    assert "2 corrections of earlier cycles" in (adapter / "README.md").read_text()
 
 
 def test_training_goes_on_from_the_champions_adapter(

@@ -96,13 +96,15 @@ def test_the_leak_check_reads_what_the_trainer_reads(settings: Settings) -> None
     rated = [said | {"liked": True, "ended": True}]
     folder = settings.data_dir / "cycles" / "0001"
 
-    files = inputs.write(folder, corrected, [said], rated, preferences=True)
+    files = inputs.write(folder, corrected, [said], rated, [said], preferences=True)
 
     job = inputs.job(settings, Recipe(), files, _champion(settings), [])
     found = lessons.read(settings.data_dir, "0001")
     assert found.sha256 == content_hash(*material.files(job))
-    assert [line.kind for line in found.lines] == [*["corrections"] * 3, "replay", "thumbs"]
-    counts = {"corrections": 2, "replay": 1, "thumbs": 1, "held_apart": {"corrections": 1}}
+    kinds = [*["corrections"] * 3, "replay", "thumbs", "rehearsal"]
+    assert [line.kind for line in found.lines] == kinds
+    counts = dict.fromkeys(("replay", "thumbs", "rehearsal"), 1)
+    counts |= {"corrections": 2, "held_apart": {"corrections": 1}}
     assert found.missing(counts) == 0
     assert found.missing(counts | {"thumbs": 3}) == 2
 

@@ -1,7 +1,8 @@
 """Corrections that people accepted and no cycle has used."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import polars as pl
 import sqlalchemy as sa
@@ -28,19 +29,13 @@ COLUMNS = pl.Schema(
     }
 )
 
-# A person's last word on an item counts. A cycle uses what it did not defer, unless it was given up
-# before it had a release.
-_ACCEPTED = """
+# A person's last word on an item counts.
+_LABELLED = """
     WITH last AS (
         SELECT DISTINCT ON (item_id) * FROM decisions
         WHERE verdict <> 'skip' AND decided_at <= coalesce(:until, 'infinity'::timestamptz)
         ORDER BY item_id, decided_at DESC, decision_id DESC
-    ), used AS (
-        SELECT decision_id FROM cycle_corrections JOIN cycles USING (cycle)
-        WHERE split <> 'deferred' AND kind = 'improvement' AND cycle <> :cycle
-          AND (closed_at IS NULL
-               OR EXISTS (SELECT 1 FROM releases WHERE releases.cycle = cycles.cycle))
-    ), accepted AS (
+    ), labelled AS (
         SELECT last.*, item.call_id, item.tenant, item.task, item.messages, item.answer,
                item.cluster, item.harm, item.embedding,
                coalesce(item.proposed_in, item.feedback->0->>'feedback_id') AS feedback_id,
@@ -48,22 +43,49 @@ _ACCEPTED = """
                         'reviewer:' || last.reviewer) AS contributor
         FROM last JOIN review_items AS item USING (item_id)
         WHERE last.verdict IN ('accept', 'correct')
-          AND NOT EXISTS (SELECT 1 FROM used WHERE used.decision_id = last.decision_id)
+    )
+"""
+
+# A cycle uses what it did not defer, unless it was given up before it had a release.
+_ACCEPTED = f"""
+    {_LABELLED}, used AS (
+        SELECT decision_id FROM cycle_corrections JOIN cycles USING (cycle)
+        WHERE split <> 'deferred' AND kind = 'improvement' AND cycle <> :cycle
+          AND (closed_at IS NULL
+               OR EXISTS (SELECT 1 FROM releases WHERE releases.cycle = cycles.cycle))
+    ), accepted AS (
+        SELECT * FROM labelled
+        WHERE NOT EXISTS (SELECT 1 FROM used WHERE used.decision_id = labelled.decision_id)
     )
 """
 
 _ROWS = sa.text(f"{_ACCEPTED} SELECT * FROM accepted ORDER BY decided_at, decision_id")
+
+_TRAINED = sa.text(f"""
+    {_LABELLED} SELECT labelled.*, past.cycle FROM labelled
+    JOIN cycle_corrections AS past USING (decision_id)
+    WHERE past.split = 'train' AND past.cycle = ANY(:cycles)
+    ORDER BY past.cycle, decided_at, decision_id
+""")
 
 _COUNTS = sa.text(f"{_ACCEPTED} SELECT contributor, count(*) FROM accepted GROUP BY contributor")
 
 
 def accepted(connection: sa.Connection, cycle: str) -> pl.DataFrame:
     """What `cycle` may use: accepted before it opened and used by no other, oldest first."""
-    opened = connection.execute(
-        sa.text("SELECT opened_at FROM cycles WHERE cycle = :cycle"), {"cycle": cycle}
-    ).scalar_one()
-    rows = connection.execute(_ROWS, {"until": opened, "cycle": cycle}).mappings()
-    return pl.DataFrame([_row(dict(row)) for row in rows], schema=COLUMNS)
+    rows = connection.execute(_ROWS, {"until": _opened(connection, cycle), "cycle": cycle})
+    return pl.DataFrame([_row(dict(row)) for row in rows.mappings()], schema=COLUMNS)
+
+
+def trained_in(connection: sa.Connection, past: Sequence[str], cycle: str) -> pl.DataFrame:
+    """What `past` cycles trained on and people stood by when `cycle` opened, with its `cycle`; the
+    earliest cycle first, and of each the oldest."""
+    given = {"until": _opened(connection, cycle), "cycles": list(past)}
+    rows = connection.execute(_TRAINED, given).mappings()
+    return pl.DataFrame(
+        [_row(dict(row)) | {"cycle": row["cycle"]} for row in rows],
+        schema={**COLUMNS, "cycle": pl.String()},
+    )
 
 
 def counts(connection: sa.Connection) -> dict[str, int]:
@@ -84,6 +106,13 @@ def trained_before(connection: sa.Connection, cycle: str) -> list[tuple[str, lis
     """)
     rows = connection.execute(query, {"cycle": cycle}).tuples()
     return [(last_user_message(messages), embedding) for messages, embedding in rows]
+
+
+def _opened(connection: sa.Connection, cycle: str) -> datetime:
+    opened: datetime = connection.execute(
+        sa.text("SELECT opened_at FROM cycles WHERE cycle = :cycle"), {"cycle": cycle}
+    ).scalar_one()
+    return opened
 
 
 def _row(row: Mapping[str, object]) -> dict[str, object]:

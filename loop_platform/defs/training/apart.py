@@ -25,6 +25,7 @@ _FEWEST = 5
 """Corrections by which states can be told apart; a cycle that would have fewer holds none back."""
 _REPLAY_SHARE = 0.08
 _MOST_REPLAY = 12
+_MOST_REHEARSED = 24
 
 _NOTHING = Trained(np.zeros((0, 0), dtype=np.float32), ())
 
@@ -54,9 +55,15 @@ def replay_rows(trained: int) -> int:
     return min(_MOST_REPLAY, round(_REPLAY_SHARE * trained))
 
 
-def marked(replay: Iterable[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The lines of the replay, `count` of them, drawn by what they say, marked as held apart."""
-    lines = list(replay)
+def rehearsed_rows(drawn: int) -> int:
+    """How many of so many earlier corrections are held apart."""
+    return min(_MOST_REHEARSED, round(_SHARE * drawn))
+
+
+def marked(rows: Iterable[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Lines of replay or rehearsal, `count` of them, drawn by what they say, marked as held
+    apart."""
+    lines = list(rows)
     drawn = sorted(range(len(lines)), key=lambda at: _draw(lines[at]))[:count]
     return [line | {"apart": True} if at in drawn else line for at, line in enumerate(lines)]
 

@@ -12,7 +12,7 @@ from loop_platform import arrivals
 from loop_platform.arrivals import Arrived
 from loop_platform.database import cycles as cycles_table
 from loop_platform.defs.resources import LoopResource
-from loop_platform.defs.training import apart, inputs, refused, replay, thumbs
+from loop_platform.defs.training import apart, inputs, refused, rehearsal, replay, thumbs
 from loop_platform.defs.training.cut import cut
 from loop_platform.defs.training.launchers import Launcher
 from loop_platform.defs.training.picture import course
@@ -151,6 +151,13 @@ def _job(
             share=loop.settings.curation.max_contributor_share,
             rows=recipe.thumbs_rows if recipe.thumbs_weight > 0 else 0,
         )
+        earlier = rehearsal.rehearsal(
+            connection,
+            parent,
+            corrected,
+            rows=rehearsal.drawn(recipe.rehearsal_rows, recipe.epochs),
+            cycle=cycle,
+        )
         broken_off = cut(connection, loop.lake, set(corrected["call_id"].drop_nulls()))
     # Where there are fewer than asked for, as many less of each.
     replayed = apart.marked(replay.lines(kept), kept.height * held_replay // max(1, rows))
@@ -159,6 +166,7 @@ def _job(
         corrected,
         replayed,
         list(thumbs.lines(rated)),
+        apart.marked(rehearsal.lines(earlier), apart.rehearsed_rows(earlier.height) if held else 0),
         preferences=recipe.preference_weight > 0,
         apart=held,
         cut=broken_off,
@@ -203,7 +211,16 @@ def _register(
 
 
 def _metadata(record: Mapping[str, Any], parent: Release) -> dict[str, Any]:
-    counts = ("corrections", "replay", "steps", "tokens", "seconds", "tokens_per_s", "cost")
+    counts = (
+        "corrections",
+        "replay",
+        "rehearsal",
+        "steps",
+        "tokens",
+        "seconds",
+        "tokens_per_s",
+        "cost",
+    )
     return {
         "adapter": record["adapter"],
         "trained on": parent.release,

@@ -20,13 +20,14 @@ from loop_platform.settings import ModelSettings, Recipe, Settings
 
 @dataclass(frozen=True)
 class Inputs:
-    """`corrections.jsonl` and `replay.jsonl` of a cycle, `preferences.jsonl` where asked for and
-    `thumbs.jsonl` where there are any."""
+    """`corrections.jsonl` and `replay.jsonl` of a cycle, `preferences.jsonl` where asked for, and
+    `thumbs.jsonl` and `rehearsal.jsonl` where there are any."""
 
     corrections: Path
     replay: Path
     preferences: Path | None = None
     thumbs: Path | None = None
+    rehearsal: Path | None = None
 
 
 def write(
@@ -34,6 +35,7 @@ def write(
     corrections: pl.DataFrame,
     replay: Iterable[dict[str, Any]],
     thumbs: Sequence[dict[str, Any]] = (),
+    rehearsal: Sequence[dict[str, Any]] = (),
     *,
     preferences: bool = False,
     apart: Collection[str] = (),
@@ -56,13 +58,15 @@ def write(
     learnt = corrections.filter(~pl.col("decision_id").is_in(list(apart)))
     pairs = folder / "preferences.jsonl"
     rated = folder / "thumbs.jsonl"
-    for file in (pairs, rated):
+    earlier = folder / "rehearsal.jsonl"
+    for file in (pairs, rated, earlier):
         file.unlink(missing_ok=True)
     return Inputs(
         _lines(folder / "corrections.jsonl", rows),
         _lines(folder / "replay.jsonl", replay),
         _lines(pairs, _pairs(learnt, cut)) if preferences else None,
         _lines(rated, thumbs) if thumbs else None,
+        _lines(earlier, rehearsal) if rehearsal else None,
     )
 
 
@@ -108,6 +112,7 @@ def job(
             "replay": str(inputs.replay),
             "preferences": None if inputs.preferences is None else str(inputs.preferences),
             "thumbs": None if inputs.thumbs is None else str(inputs.thumbs),
+            "rehearsal": None if inputs.rehearsal is None else str(inputs.rehearsal),
             "adapters": str(settings.data_dir / "adapters"),
             "weights": str(settings.data_dir / "weights"),
             "recipe": recipe.model_dump(),

@@ -26,6 +26,7 @@ class _Curve:
 _CURVES = (
     _Curve("surprise", "loss on the corrections (nats a token)", "#2f6f4f", "surprise"),
     _Curve("exact", "focus (share word by word)", _BLUE, "exact", whole=1.0),
+    _Curve("earlier", "earlier corrections (share)", "#7a4f8a", "earlier", whole=1.0),
     _Curve("divergence", "from the champion (nats a token)", "#b5651d", "divergence"),
     _Curve("learning_rate", "learning rate", "#7f8c9b"),
 )
@@ -40,14 +41,20 @@ def course(record: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 2.6), layout="constrained")
-    for axes, curve in zip(figure.subplots(1, len(_CURVES)), _CURVES, strict=True):
+    seen = [curve for curve in _CURVES if curve.name != "earlier" or _remembered(record)]
+    figure = Figure(figsize=(3.25 * len(seen), 2.6), layout="constrained")
+    for axes, curve in zip(figure.subplots(1, len(seen)), seen, strict=True):
         _draw(axes, curve, record)
         axes.axvline(_kept(record), color="black", lw=0.8, ls="--")
         axes.set_title(curve.title, fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.set_ylim(bottom=0, top=curve.whole)
     return markdown(figure, "loss, focus, divergence and learning rate; the state that was kept")
+
+
+def _remembered(record: Mapping[str, Any]) -> bool:
+    """Whether corrections of earlier cycles were held apart."""
+    return bool(_points(record["probes"], "earlier"))
 
 
 def _draw(axes: Any, curve: _Curve, record: Mapping[str, Any]) -> None:  # noqa: ANN401
