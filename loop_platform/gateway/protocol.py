@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from loop_platform.gateway.heads import HeadWithBody
+from loop_platform.gateway.gathering import Gathering
 from loop_platform.gateway.refusals import RefusedError
 from loop_platform.settings import GatewaySettings, settings
 
@@ -52,8 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)  # whose parser takes the callbacks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._answers = HeadWithBody(transport, self.loop)
+        super().connection_made(Gathering(transport, self.loop))
         self._surplus = len(self.connections) > self._limits.max_connections
         self._asking_since = self.loop.time()
         self._look()
@@ -86,7 +85,6 @@ class BoundedProtocol(HttpToolsProtocol):
             message = f"this worker has the {self._limits.max_connections} connections allowed"
             self._stop(RefusedError(503, message, code="too_many_connections", retry_after_s=1))
         super().on_headers_complete()
-        self.cycle.transport = self._answers  # its task begins at the loop's next turn
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0

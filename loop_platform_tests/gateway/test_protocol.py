@@ -103,6 +103,18 @@ def test_head_and_body_leave_together(bounded: Bounded, peer: ScriptedPeer):
         assert caller.recv(2**16).endswith(chat_answer())
 
 
+def test_answers_are_whole_when_the_connection_ends_with_them(bounded: Bounded, peer: ScriptedPeer):
+    with bounded(max_header_bytes=4096) as loop:
+        with connected(loop) as caller:
+            caller.sendall(b"GET /healthz HTTP/1.1\r\nhost: loop\r\nconnection: close\r\n\r\n")
+            assert json.loads(read(caller).partition(b"\r\n\r\n")[2])
+        with connected(loop) as caller:
+            caller.sendall(request(loop))
+            assert caller.recv(2**16).endswith(chat_answer())
+            caller.sendall(head(loop, 0, "x-large: " + "y" * 5000))
+            assert error(read(caller)) == (431, "headers_too_large")
+
+
 def test_the_head_of_a_stream_does_not_wait_for_its_first_event(
     bounded: Bounded, peer: ScriptedPeer
 ):
