@@ -13,7 +13,7 @@ grammar; they are not user logs.
 
 Every step's result is a folder under `--work`, named by what went in: a run that broke goes on
 where it was, and `--until STEP` ends after a step. Estimated on two cores, in minutes: champion 12,
-its answers 7, ours 6, TRL 8, the answers of each 6, the bare model 3; each further cycle 9.
+its answers 7, ours 6, TRL 8, the answers of each 6, the bare model 3; each further cycle 11.
 
     python benchmarks/focus.py [--json] [--quick] [--rows 400] [--cycles 5]
 """
@@ -40,6 +40,8 @@ FLOOR = 0.3
 """Success on another task, below which the champion proves nothing about forgetting."""
 AGREES = 0.8
 """As loop_platform/defs/evaluation/words.py: share of an answer's words that are still the same."""
+ENGLISH = 5
+"""Cycles of English commands, a dated release each; one more brings German ones."""
 APART = 0.05
 TOKENS = {"commands": 64, "functions": 96, "support": 64, "chat": 48}
 OTHERS = ("functions", "support")
@@ -342,7 +344,9 @@ def one_cycle(bench: Bench) -> tuple[Figures, Path]:
 
 def more_cycles(bench: Bench, first: Path) -> Figures:
     """Our further cycles, one on the other: what each release's commands lose until the end."""
+    champion = bench.champion()
     courses: dict[str, list[float]] = {}
+    kept: Figures = {}
     trained = first
     for cycle in range(1, bench.given.cycles + 1):
         if cycle > 1:
@@ -352,11 +356,38 @@ def more_cycles(bench: Bench, first: Path) -> Figures:
             done = bench.outcomes(f"ours-{cycle}", weights(trained), name)
             courses.setdefault(name, []).append(mean(done))
             say(f"after cycle {cycle}, {name}: {Rate.of(sum(done), len(done))}")
-    lost = {name: 100 * (max(course) - course[-1]) for name, course in courses.items()}
-    return {
-        "max_backward_loss_points": round(max(lost.values()), 2),
+        if cycle in (ENGLISH, bench.given.cycles):
+            kept[f"after_cycle_{cycle}"] = others_after(bench, champion, f"ours-{cycle}", trained)
+            say(f"after cycle {cycle}, against the champion: {kept[f'after_cycle_{cycle}']}")
+    english = list(courses.values())[:ENGLISH]
+    # Course by course, until the last English cycle: what German costs is a figure of its own.
+    until = [course[: ENGLISH - at] for at, course in enumerate(english)]
+    figures = {
+        "max_backward_loss_points": round(max(100 * (max(c) - c[-1]) for c in until), 2),
         "by_release": {name: [round(each, 4) for each in row] for name, row in courses.items()},
+        "others_lost": kept,
     }
+    if len(courses) > ENGLISH:
+        lost = [100 * (course[-2] - course[-1]) for course in english]
+        figures["english_lost_to_german_points"] = {
+            "mean": round(sum(lost) / len(lost), 2),
+            "max": round(max(lost), 2),
+        }
+    return figures
+
+
+def others_after(bench: Bench, champion: Path, who: str, trained: Path) -> Figures:
+    """What the other tasks lost since the first champion."""
+    losses = {
+        task: loss(
+            bench.outcomes("champion", weights(champion), f"{task}.test"),
+            bench.outcomes(who, weights(trained), f"{task}.test"),
+        )
+        for task in OTHERS
+    }
+    moved = bench.moved(who, champion, weights(trained))
+    losses["chat"] = loss([True] * len(moved), agreements(moved))
+    return {"losses": losses, "kl_to_champion": divergence(moved)}
 
 
 def asked(rows: Sequence[Row]) -> pl.DataFrame:
@@ -493,7 +524,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--chats", type=int, default=120, help="general prompts to replay")
     parser.add_argument("--replay", type=int, default=252, help="the champion's answers a cycle")
     parser.add_argument("--rehearsal", type=int, default=400, help="earlier corrections an epoch")
-    parser.add_argument("--cycles", type=int, default=1, help="dated releases in a row, up to 5")
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        choices=range(1, ENGLISH + 2),
+        default=1,
+        help="dated releases in a row, up to 5, and German as the sixth",
+    )
     parser.add_argument("--until", choices=("tasks", "champion", "plain", "ours"))
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--seed", type=int, default=17)

@@ -1,9 +1,9 @@
 """Writes every task's rows into a folder, a file each: `{task}.train.jsonl`, `{task}.test.jsonl`.
 
-Commands (`commands-1` is the release of 2024.3, each later one what it added) have two tests: of
-templates that are trained on, and of those that are not. `chat` has prompts alone: to be replayed
-are plain questions of the function calls' corpus, tested is with chatterbot-corpus. Run by the
-demo's environment, which has the product's parser.
+Commands (`commands-1` is the release of 2024.3, each later one what it added, `commands-6` the last
+one's in German) have two tests: of templates that are trained on, and of those that are not. `chat`
+has prompts alone: to be replayed are plain questions of the function calls' corpus, tested is with
+chatterbot-corpus. Run by the demo's environment, which has the product's parser.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from home_assistant.sampling import Command
 from focused import functions, support
 
 RELEASES = (FIRST, SECOND, "2025.3.28", "2025.9.24", "2026.3.24")
+GERMAN = len(RELEASES) + 1
+"""The number of the cycle that brings the last release's commands in German."""
 GUIDED = 100
 """Commands that the bare model is asked; its few successes need no more."""
 
@@ -28,15 +30,21 @@ GUIDED = 100
 def write_all(out: Path, given: argparse.Namespace) -> None:
     _others(out, given)
     known: set[str] = set()
+    sizes = (given.rows, given.test, given.test)
     for number, version in enumerate(RELEASES[: given.cycles], 1):
-        sizes = (given.rows, given.test, given.test)
         found = corpus.release(version, known, given.seed, sizes)
         known |= set(Product(version).kinds)
-        _write(out / f"commands-{number}.train.jsonl", map(command, found.traffic))
-        _write(out / f"commands-{number}.seen.jsonl", map(command, found.heldout_seen))
-        _write(out / f"commands-{number}.unseen.jsonl", map(command, found.heldout_unseen))
+        _commands(out, number, found)
         if number == 1:
             _guided(out, found)
+    if given.cycles >= GERMAN:
+        _commands(out, GERMAN, corpus.in_language(RELEASES[-1], "de", given.seed, sizes))
+
+
+def _commands(out: Path, number: int, found: corpus.Corpus) -> None:
+    _write(out / f"commands-{number}.train.jsonl", map(command, found.traffic))
+    _write(out / f"commands-{number}.seen.jsonl", map(command, found.heldout_seen))
+    _write(out / f"commands-{number}.unseen.jsonl", map(command, found.heldout_unseen))
 
 
 def command(said: Command, before: Sequence[dict[str, str]] = ()) -> dict[str, Any]:

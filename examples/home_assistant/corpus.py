@@ -54,6 +54,12 @@ def release(version: str, known: Collection[str], seed: int, sizes: tuple[int, i
     return _corpus(product, added, seed, sizes, later=product)
 
 
+def in_language(version: str, language: str, seed: int, sizes: tuple[int, int, int]) -> Corpus:
+    """All kinds of command of a dated release, in one of its languages; sizes as of `release`."""
+    product = Product(version, language)
+    return _corpus(product, None, seed, sizes, later=product)
+
+
 def key(text: str) -> str:
     """What makes two sentences the same one."""
     return " ".join(_ARTICLES.sub(" ", text.lower()).split())

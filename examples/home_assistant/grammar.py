@@ -35,11 +35,12 @@ class Template:
 
 
 class Product:
-    """A release of the product: its grammar, on the devices of the simulated home."""
+    """A release of the product: its grammar in one language, on the devices of the simulated home,
+    which are called the same in any."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, language: str = "en") -> None:
         self.version = version
-        path = "home_assistant_intents/data/en.json"
+        path = f"home_assistant_intents/data/{language}.json"
         document = json.loads(sources.read("home-assistant-intents", version, path))
         self.intents = Intents.from_dict(document)
         self.lists: dict[str, SlotList] = {**self.intents.slot_lists, **_home_lists()}

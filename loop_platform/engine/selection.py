@@ -3,8 +3,10 @@
 A few states on the way, and always the last, are measured on rows held apart
 (loop_platform/engine/probe.py). Retention is held where a state is at most the recipe's limit from
 the champion, and gives of earlier cycles' corrections hardly fewer word by word than the champion
-did. Of those that hold it, more corrections word by word are better, then less surprise; where none
-does, the one that forgot least is kept, then the nearest to the limit.
+did. Of those that hold it, more corrections word by word are better, then more of the earlier ones,
+then a later state: its learning rate had come down further, and less of what it forgot was noise of
+the last steps. Where none holds it, the one that forgot least is kept, then the nearest to the
+limit.
 """
 
 import math
@@ -155,12 +157,12 @@ class Selection:
             return 0.0
         return start.earlier - found.earlier
 
-    def _rank(self, found: Probed) -> tuple[bool, float, float]:
+    def _rank(self, found: Probed) -> tuple[bool, float, float, int]:
         """The higher, the better."""
         if self._holds(found):
-            return True, found.exact, -found.surprise
+            return True, found.exact, found.earlier or 0.0, found.step
         forgot = max(0.0, self._forgotten(found) - _FORGOTTEN)
-        return False, -forgot, -(found.divergence or 0.0)
+        return False, -forgot, -(found.divergence or 0.0), found.step
 
 
 def _times(probe: Probe, tokens: int) -> int:

@@ -36,7 +36,7 @@ def chosen(*found: tuple[float, float, float | None]) -> tuple[Selection, float]
     ("found", "place"),
     [
         ([(0.5, 0.9, 0.01), (0.8, 0.4, 0.02), (0.7, 0.3, 0.01)], 2),
-        ([(0.8, 0.4, 0.02), (0.8, 0.3, 0.03), (0.8, 0.5, 0.01)], 2),  # as many, less surprise
+        ([(0.8, 0.3, 0.02), (0.8, 0.4, 0.03), (0.7, 0.2, 0.01)], 2),  # as many, and later
         ([(0.5, 0.9, 0.1), (0.9, 0.1, 0.11)], 1),  # the better one forgets too much
         ([(0.2, 2.0, 0.4), (0.9, 0.1, 0.3), (0.9, 0.1, 0.5)], 2),  # none holds: the nearest
         ([(0.9, 0.1, 0.3), (0.0, 9.0, 0.1)], 2),  # one that holds is better than any that does not
@@ -57,6 +57,7 @@ def test_the_best_on_focus_of_those_that_hold_retention_is_kept(
     ("found", "place", "said"),
     [
         ([(0.5, 0.9), (0.8, 0.86), (0.9, 0.84)], 2, "the best on focus"),
+        ([(0.8, 0.9), (0.8, 0.92), (0.8, 0.86)], 2, "the best on focus"),
         ([(0.9, 0.2), (0.5, 0.7), (0.8, 0.7)], 2, "forgot too many earlier corrections, and it"),
     ],
 )

@@ -90,7 +90,7 @@ def test_rows_held_apart_choose_the_state_and_teach_nothing(
     assert record["held_apart"] == {"corrections": 1, "replay": 1, "rehearsal": 0}
     start, *states = record["probes"]
     assert (start["step"], start["divergence"]) == (0, 0.0)
-    best = min(states, key=lambda state: (-state["exact"], state["surprise"]))
+    best = max(states, key=lambda state: (state["exact"], state["step"]))
     assert best["step"] == (record["kept_after"] or 30)
     assert record["kept_because"].startswith(f"the state after {best['step']} steps: the best on")
     assert record["kept_because"] in (adapter / "README.md").read_text()
@@ -101,8 +101,10 @@ def test_rows_held_apart_choose_the_state_and_teach_nothing(
     ]
 
 
-def test_earlier_corrections_make_steps_larger_and_not_more(tiny: Path, tmp_path: Path):
-    given = job(tmp_path, tiny, rehearsal_rows=2, max_steps=None, epochs=8.0)
+def test_earlier_corrections_are_learnt_on_top_of_a_steps_tokens(
+    trained: tuple[Path, Path], tiny: Path, tmp_path: Path
+):
+    given = job(tmp_path, tiny, rehearsal_rows=2)
     rooms = ("cellar", "loft", "porch")
     rows = [
         {"messages": [{"role": "user", "content": f"light in the {room}"}], "answer": room}
@@ -111,16 +113,16 @@ def test_earlier_corrections_make_steps_larger_and_not_more(tiny: Path, tmp_path
     rows[0]["apart"] = True
     file = tmp_path / "rehearsal.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    alone, _ = outcome(train(given, tmp_path))
     given["rehearsal"] = str(file)
 
     adapter, _ = outcome(train(given, tmp_path))
 
     record = json.loads((adapter / "training.json").read_text())
-    before = json.loads((alone / "training.json").read_text())
+    before = json.loads((trained[0] / "training.json").read_text())
     assert (record["rehearsal"], record["held_apart"]["rehearsal"]) == (2, 1)
     assert record["steps"] == before["steps"]
     assert record["tokens"] > before["tokens"]
+    assert all(probed["earlier"] is not None for probed in record["probes"])
     assert "2 corrections of earlier cycles" in (adapter / "README.md").read_text()
 
 
