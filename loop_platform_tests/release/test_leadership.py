@@ -130,9 +130,8 @@ def test_a_request_made_while_nobody_leads_is_handled_by_the_next_leader(stage: 
 
 def test_a_successor_does_not_restart_engines_that_run(stage: Stage):
     base = base_of(stage)
-    stage.controller.close()
     started = len(stage.engines.starts)
-    stage.controller = Controller(stage.settings, stage.engines, probe_s=0.1)
+    stage.succeed()
 
     stage.until(ready(base))
     stage.step(3)
@@ -146,8 +145,7 @@ def test_a_trial_of_before_keeps_its_plan(stage: Stage):
     to_canary(stage, name)
     planned = stage.ask(lambda connection: trials.find(connection, name, State.CANARY))
 
-    stage.controller.close()
-    stage.controller = Controller(stage.settings, stage.engines, probe_s=0.1)
+    stage.succeed()
     stage.step(2)
 
     assert stage.ask(lambda connection: trials.find(connection, name, State.CANARY)) == planned
