@@ -32,9 +32,6 @@ class Conduct:
         """Answers that nobody objected to."""
         return max(self.answers - self.objected, 0)
 
-    def as_evidence(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Comparison:

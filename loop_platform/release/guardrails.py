@@ -1,8 +1,9 @@
 """What ends a trial at once, without waiting for Dagster.
 
-In shadow, errors. In canary, and while a new champion is watched, also slowness, refusals,
-complaints and cost. The controller looks four times a second, with bounds that hold at every look
-(loop_platform/statistics). What is *not* decided here is whether a candidate is good.
+In shadow, errors. In canary, also slowness, refusals, complaints and cost. While a new champion is
+watched, all of these but slowness, which is left to its fronts. The controller looks four times a
+second, with bounds that hold at every look (loop_platform/statistics). What is *not* decided here
+is whether a candidate is good.
 
 The gateway counts errors and slowness itself, once a second. The rest is told by the journal, so a
 segment's age later (loop_platform/release/conduct.py), and compared with the champion, within the
