@@ -8,8 +8,8 @@ runs, with the champion's own answers to the other tasks replayed.
 
 Held-out commands are split by grammar template: `seen` templates were trained on, by other
 sentences, `unseen` ones never. Replayed general prompts come from another source than those that
-are tested. Everything is greedy, in bfloat16. The utterances are sampled from the product's
-grammar; they are not user logs.
+are tested. Everything is greedy, in the machine's precision. The utterances are sampled from the
+product's grammar; they are not user logs.
 
 Every step's result is a folder under `--work`, named by what went in: a run that broke goes on
 where it was, and `--until STEP` ends after a step. Estimated on two cores, in minutes: champion 12,

@@ -1,6 +1,6 @@
 """Our training step beside stock TRL `SFTTrainer`: tokens/s at the same rows, rank and precision.
 
-Both put LoRA on every linear layer of the same base in bfloat16, both learn the answers alone, and
+Both put LoRA on every linear layer of the same base in the machine's precision, both learn the answers alone, and
 an optimiser step of both takes as many rows. Tokens are those of whole rows, without padding. TRL
 runs with its defaults, but for gradient checkpointing: ours keeps its activations too. Each side
 has a process of its own; rounds take turns, so that what else the machine does falls on both alike.
@@ -36,7 +36,7 @@ from transformers import (
     TrainerState,
 )
 
-from loop_platform.engine import adapter, base_model, batches, rows
+from loop_platform.engine import adapter, base_model, batches, precision, rows
 from loop_platform.engine.job import Recipe
 from loop_platform.engine.lessons import Lessons
 from loop_platform.engine.network import Network
@@ -94,9 +94,9 @@ def encoded(count: int, tokenizer: PreTrainedTokenizerBase) -> list[rows.Row]:
 
 
 def base() -> PreTrainedModel:
-    """The base model, in bfloat16 on the device."""
+    """The base model, in the machine's precision, on the device."""
     if not torch.cuda.is_available():
-        return AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.bfloat16)
+        return AutoModelForCausalLM.from_pretrained(BASE, dtype=precision.computing())
     shape = LlamaConfig(
         vocab_size=128_256,
         hidden_size=4096,
@@ -199,7 +199,7 @@ def trl(
                 per_device_train_batch_size=rows_per_step(given, known),
                 max_steps=given.steps + 1,
                 learning_rate=RATE,
-                bf16=True,
+                bf16=precision.has_bfloat16(),
                 use_cpu=not torch.cuda.is_available(),
                 gradient_checkpointing=False,
                 include_num_input_tokens_seen="non_padding",

@@ -170,6 +170,8 @@ class EngineSettings(_Group):
     serving: Literal["auto", "merged", "adapter"] = "auto"
     """`auto` is `adapter` with a GPU, `merged` without."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """What engines compute in; `auto` is bfloat16 with a GPU or a processor that has units for it,
+    else float32, which such a processor computes several times as fast."""
     max_model_len: int = pydantic.Field(2048, gt=0)
     kv_cache_gib: int = pydantic.Field(1, ge=1)
     """Without a GPU."""

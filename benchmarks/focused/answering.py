@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from loop_platform.engine import precision
 from loop_platform.engine.lifetime import die_with_parent
 
 Row = dict[str, Any]
@@ -88,7 +89,9 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(given.model, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.bfloat16).to(device)
+    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=precision.computing()).to(
+        device
+    )
     found = answers(model.eval(), tokenizer, rows, given) if rows else []
     given.out.write_text("".join(json.dumps(each) + "\n" for each in found))
 

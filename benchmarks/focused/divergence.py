@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from loop_platform.engine import precision
 from loop_platform.engine.lifetime import die_with_parent
 
 Row = dict[str, Any]
@@ -60,7 +61,8 @@ def _scores(model: Any, ids: Any, start: int) -> Any:  # noqa: ANN401
 
 def _model(folder: Path) -> Any:  # noqa: ANN401
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).to(device).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=precision.computing())
+    return model.to(device).eval()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 
-from loop_platform.engine import rows
+from loop_platform.engine import precision, rows
 from loop_platform.engine.lifetime import die_with_parent
 
 
@@ -63,14 +63,14 @@ def main() -> None:
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
-            AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.bfloat16),
+            AutoModelForCausalLM.from_pretrained(given.model, dtype=precision.computing()),
             args=SFTConfig(
                 folder,
                 per_device_train_batch_size=together,
                 num_train_epochs=given.epochs,
                 max_steps=given.max_steps,
                 learning_rate=given.rate,
-                bf16=True,
+                bf16=precision.has_bfloat16(),
                 use_cpu=not torch.cuda.is_available(),
                 gradient_checkpointing=False,
                 include_num_input_tokens_seen="non_padding",

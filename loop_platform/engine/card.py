@@ -204,7 +204,7 @@ def _method(record: Fields) -> Iterator[str]:
     yield (
         f"AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), learning rate"
         f" {recipe['learning_rate']:g} with warm-up and cosine decay, {recipe['tokens_per_step']}"
-        " tokens a step; bfloat16, masters in float32."
+        f" tokens a step; {record.get('precision', 'bfloat16')}, masters in float32."
     )
 
 

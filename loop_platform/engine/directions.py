@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from loop_platform.engine import batches
+from loop_platform.engine import batches, precision
 from loop_platform.engine.lanes import Lanes
 from loop_platform.engine.network import Network
 from loop_platform.engine.rows import Row
@@ -98,11 +98,15 @@ def _some(rows: Sequence[Row], seed: int, at_once: int, *, replay: bool) -> Iter
 
 @contextmanager
 def _rounded_products() -> Iterator[None]:
-    """Products of float32 on bfloat16 factors, summed in float32: what is watched was bfloat16
-    anyway, a covariance stays one, and a CPU with units for it takes a third of the time.
+    """Products of float32 on bfloat16 factors, summed in float32, where there are units for it:
+    what is watched was bfloat16 anyway, a covariance stays one, and a CPU takes a third of the
+    time.
     """
     import torch
 
+    if not precision.has_bfloat16():
+        yield
+        return
     products = torch.backends.mkldnn.matmul
     before = products.fp32_precision
     products.fp32_precision = "bf16"

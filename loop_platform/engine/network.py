@@ -15,7 +15,7 @@ from loop_platform.engine.team import Team
 
 
 class Network:
-    """A model with an adapter: weights and adapter in bfloat16, the optimiser keeps float32."""
+    """A model with an adapter, in the machine's precision; the optimiser keeps float32."""
 
     def __init__(self, adapted: Any, team: Team | None = None) -> None:  # noqa: ANN401 - peft is untyped
         """`team`: the processes that train it together, where there are more than this."""

@@ -1,4 +1,4 @@
-"""AdamW in float32 on masters of bfloat16 weights, warm-up and a decay to zero.
+"""AdamW on float32 masters of the weights, warm-up and a decay to zero.
 
 A step of 1e-3 of a bfloat16 weight is lost to rounding; on a float32 master it adds up.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from loop_platform.engine import precision
 from loop_platform.engine.job import Job, Recipe
 from loop_platform.engine.losses import Loss
 from loop_platform.engine.material import Material, files
@@ -98,6 +99,7 @@ def record(job: Job, given: Material, progress: Progress, processes: int = 1) ->
         "modes": msgspec.to_builtins(job.modes),
         "recipe": recipe(job.recipe),
         "seed": job.recipe.seed,
+        "precision": str(precision.computing()).removeprefix("torch."),
         "steps": len(progress.curve),
         "stopped": progress.stopped,
         "kept_after": progress.kept,

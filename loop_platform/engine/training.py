@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from loop_platform.engine import adapter, card, merge, record, vector_math
+from loop_platform.engine import adapter, card, merge, precision, record, vector_math
 from loop_platform.engine.job import Job
 from loop_platform.engine.lessons import Lessons, Say, TrainingError
 from loop_platform.engine.material import Material, material
@@ -124,7 +124,7 @@ def _adapted(job: Job) -> Any:  # noqa: ANN401 - peft is untyped
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=precision.computing())
     model.to(torch.get_default_device())
     if job.parent is None:
         return adapter.fresh(model, job.recipe.rank, job.recipe.alpha, job.recipe.seed)
@@ -153,7 +153,13 @@ def save(
     places: Places,
     fields: dict[str, object],
 ) -> Trained:
-    """Write adapter, record, card and merged weights; they appear under the adapter's hash."""
+    """Write adapter, record, card and merged weights; they appear under the adapter's hash.
+
+    In bfloat16, whatever they were computed in: what is merged is what was saved.
+    """
+    import torch
+
+    adapted.to(torch.bfloat16)
     with _scratch(Path(places.adapters)) as folder:
         sha256 = adapter.save(adapted, folder, places.base_name)
         fields = {"adapter": sha256, **fields}

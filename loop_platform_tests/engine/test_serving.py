@@ -135,18 +135,34 @@ def test_adapters_are_named_on_the_command_line_and_loadable_later():
         adapters={"r-1": "/adapters/1"},
         gpu_share=0.3,
     )
-    line = arguments(assignment, gpu=True)
+    line = arguments(assignment, gpu=True, bfloat16=True)
 
     assert line[line.index("--lora-modules") + 1] == "r-1=/adapters/1"
     assert "--enforce-eager" not in line
     assert line[line.index("--gpu-memory-utilization") + 1] == "0.3"
-    assert "--gpu-memory-utilization" not in arguments(assignment, gpu=False)
+    assert "--gpu-memory-utilization" not in arguments(assignment, gpu=False, bfloat16=True)
     assert "--enable-sleep-mode" not in line
     assert "VLLM_SERVER_DEV_MODE" not in environment(assignment, gpu=True)
     sleeps = msgspec.structs.replace(assignment, sleeps=True)
-    assert "--enable-sleep-mode" in arguments(sleeps, gpu=True)
+    assert "--enable-sleep-mode" in arguments(sleeps, gpu=True, bfloat16=True)
     assert environment(sleeps, gpu=True)["VLLM_SERVER_DEV_MODE"] == "1"
     assert "--tool-call-parser" not in line
-    reading = arguments(msgspec.structs.replace(assignment, tool_parser="hermes"), gpu=True)
+    hermes = msgspec.structs.replace(assignment, tool_parser="hermes")
+    reading = arguments(hermes, gpu=True, bfloat16=True)
     assert reading[reading.index("--tool-call-parser") + 1] == "hermes"
     assert environment(assignment, gpu=True)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("asked", "bfloat16", "expected"),
+    [
+        ("auto", True, "bfloat16"),
+        ("auto", False, "float32"),
+        ("bfloat16", False, "bfloat16"),
+        ("float32", True, "float32"),
+    ],
+)
+def test_an_engine_computes_in_what_the_machine_is_quick_in(asked, bfloat16, expected):
+    assignment = Assignment(release="base", weights_path="meta/model", port=1, dtype=asked)
+    line = arguments(assignment, gpu=False, bfloat16=bfloat16)
+    assert line[line.index("--dtype") + 1] == expected

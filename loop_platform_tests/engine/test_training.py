@@ -53,6 +53,19 @@ def test_an_adapter_is_named_by_its_content_and_nothing_unfinished_stays(
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
 
 
+def test_what_is_saved_is_bfloat16_whatever_it_was_computed_in(trained: tuple[Path, Path]):
+    adapter, weights = trained
+    record = json.loads((adapter / "training.json").read_text())
+
+    assert record["precision"] in {"bfloat16", "float32"}
+    assert f"{record['precision']}, masters in float32" in (adapter / "README.md").read_text()
+    for file in (adapter / "adapter_model.safetensors", weights / "model.safetensors"):
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        kinds = {each["dtype"] for name, each in header.items() if name != "__metadata__"}
+        assert kinds == {"BF16"}
+
+
 def test_a_card_lies_beside_the_weights_and_changes_no_name(trained: tuple[Path, Path]):
     adapter, _ = trained
     text = (adapter / "README.md").read_text()
