@@ -1,10 +1,10 @@
 """Our training step beside stock TRL `SFTTrainer`: tokens/s at the same rows, rank and precision.
 
-Both put LoRA on every linear layer of the same base in the machine's precision, both learn the answers alone, and
-an optimiser step of both takes as many rows. Tokens are those of whole rows, without padding. TRL
-runs with its defaults, but for gradient checkpointing: ours keeps its activations too. Each side
-has a process of its own; rounds take turns, so that what else the machine does falls on both alike.
-The first step of a run warms up and does not count.
+Both put LoRA on every linear layer of the same base in the machine's precision, learn the answers
+alone, and an optimiser step of both takes as many rows. Tokens are those of whole rows, without
+padding. TRL runs with its defaults, but for gradient checkpointing: ours keeps its activations too.
+Each side has a process of its own; rounds take turns, so that what else the machine does falls on
+both alike. The first step of a run warms up and does not count.
 
 On a CPU the base is the packaged model; where a CUDA device is there, the shape of an
 8-billion-parameter Llama with random weights.
