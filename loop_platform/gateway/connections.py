@@ -138,11 +138,18 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
-    def send(self, request: bytes, timeout_s: float) -> Response:
-        """Sends a request; no other is under way."""
+    def send(self, request: bytes, timeout_s: float, *, at_once: bool = True) -> Response:
+        """Sends a request; no other is under way.
+
+        What is not sent `at_once` leaves at the end of the loop's turn, with the other requests of
+        the turn: an engine that sleeps is woken once for all of them.
+        """
         self._response = response = Response(self)
         self._deadline = self.loop.call_later(timeout_s, self._late)
-        self._transport.write(request)
+        if at_once:
+            self._transport.write(request)
+        else:
+            self.loop.call_soon(self._write, request)
         return response
 
     def pause(self, paused: bool) -> None:
@@ -194,6 +201,10 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._response is not None and self._response.status:
             self._end(keep=self._parser.should_keep_alive())
+
+    def _write(self, request: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(request)
 
     def _hand_over(self) -> None:
         if self._received and self._response is not None:

@@ -72,5 +72,8 @@ class Dispatch:
 
     async def _post(self, exchange: Exchange) -> Reply:
         target = exchange.target
-        body = exchange.asked.for_engine(target.model)
-        return await self._upstream.post(target, exchange.asked.endpoint, body, exchange.call_id)
+        asked = exchange.asked
+        body = asked.for_engine(target.model)
+        return await self._upstream.post(
+            target, asked.endpoint, body, exchange.call_id, stream=asked.stream
+        )

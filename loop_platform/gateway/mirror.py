@@ -137,8 +137,11 @@ class Mirror:
             return  # said and counted where it happened
 
     async def _outcome(self, copy: Exchange) -> Outcome:
-        body = copy.asked.for_engine(copy.target.model)
-        reply = await self._upstream.post(copy.target, copy.asked.endpoint, body, copy.call_id)
+        asked = copy.asked
+        body = asked.for_engine(copy.target.model)
+        reply = await self._upstream.post(
+            copy.target, asked.endpoint, body, copy.call_id, stream=asked.stream
+        )
         try:
             return await _read(copy, reply)
         finally:

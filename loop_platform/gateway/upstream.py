@@ -104,13 +104,17 @@ class Upstream:
     async def close(self) -> None:
         self._pool.close()
 
-    async def post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Reply:
+    async def post(
+        self, target: Target, endpoint: str, body: bytes, call_id: str, *, stream: bool
+    ) -> Reply:
         """The engine's reply, as far as its headers; `UpstreamError` where it has none.
+
+        Of a `stream` the first byte is waited for, so it is asked for at once.
 
         A 404 means that the engine is up without the release, as good as away, unless it speaks of
         something else (absence.py).
         """
-        response = await self._post(target, endpoint, body, call_id)
+        response = await self._post(target, endpoint, body, call_id, stream)
         reply = Reply(target.release, response, self._max_answer_bytes)
         if reply.status < 500 and reply.status != 404:
             return reply
@@ -122,7 +126,9 @@ class Upstream:
         status = 503 if reply.status == 404 else reply.status
         raise UpstreamError(status, message, detail=said[:500].decode(errors="replace"), body=said)
 
-    async def _post(self, target: Target, endpoint: str, body: bytes, call_id: str) -> Response:
+    async def _post(
+        self, target: Target, endpoint: str, body: bytes, call_id: str, stream: bool
+    ) -> Response:
         try:
             address, head = _way(target.url, endpoint)
         except ValueError as error:
@@ -133,7 +139,7 @@ class Upstream:
         while True:
             try:
                 connection = await self._pool.connected(address, fresh=fresh)
-                response = connection.send(request, self._timeout_s)
+                response = connection.send(request, self._timeout_s, at_once=stream)
                 try:
                     await response.begun()
                 except BaseException:
