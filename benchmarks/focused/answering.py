@@ -89,10 +89,8 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(given.model, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=precision.computing()).to(
-        device
-    )
-    found = answers(model.eval(), tokenizer, rows, given) if rows else []
+    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=precision.computing())
+    found = answers(model.to(device).eval(), tokenizer, rows, given) if rows else []
     given.out.write_text("".join(json.dumps(each) + "\n" for each in found))
 
 

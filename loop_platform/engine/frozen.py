@@ -8,6 +8,8 @@ of 512 tokens 0.8 instead of 1.1. That costs two more copies of the weight, one 
 from collections.abc import Sequence
 from typing import Any
 
+from loop_platform.engine import precision
+
 _SHARE = 1 / 8
 """Of the machine's memory, what the copies may take. Not of what is free at the moment: the same
 job on the same machine gives the same adapter, to the last bit."""
@@ -59,7 +61,7 @@ def _packable(weights: Sequence[Any]) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     kinds = {torch.float32}
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if precision.processor_has_bfloat16():
         kinds.add(torch.bfloat16)
     if any(weight.device.type != "cpu" or weight.dtype not in kinds for weight in weights):
         return False

@@ -16,11 +16,15 @@ def computing() -> Any:  # noqa: ANN401 - torch is imported no earlier
 
 
 def has_bfloat16() -> bool:
-    """Whether there is a GPU, or oneDNN computes in bfloat16 on this processor."""
+    """Whether there is a GPU, or a processor with units for it."""
     import torch
 
-    if torch.cuda.is_available():
-        return True
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.cuda.is_available() or processor_has_bfloat16()
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this processor."""
+    import torch
+
+    available = torch.backends.mkldnn.is_available()
+    return bool(available and torch.ops.mkldnn._is_mkldnn_bf16_supported())
