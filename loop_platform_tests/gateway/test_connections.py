@@ -184,3 +184,32 @@ def test_an_engines_url_has_to_be_one():
     for url in ("engine:8000", "ftp://engine", "http://"):
         with pytest.raises(ValueError, match="http or https"):
             Address.of(url)
+
+
+def test_a_request_that_may_wait_leaves_at_the_turns_end_or_not_at_all():
+    faults: list[object] = []
+
+    async def test(pool: Pool, address: Address) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: faults.append(context))
+        connection = await pool.connected(address)
+        response = connection.send(REQUEST, 30.0, at_once=False)
+        await response.begun()
+        assert await response.some() == b"hi"
+
+        given_up = await pool.connected(address, fresh=True)
+        given_up.send(REQUEST, 30.0, at_once=False).close()
+        await asyncio.sleep(0.05)
+        assert given_up.closed
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asked(reader)
+        except asyncio.IncompleteReadError as nothing:
+            assert nothing.partial == b""
+            return
+        writer.write(OK + b"content-length: 2\r\n\r\nhi")
+        await writer.drain()
+
+    served(handler, test)
+    assert not faults
